@@ -1,0 +1,78 @@
+/* topology.h: a checked topology file: components with their settings, wired. Made by sl_topology_load, read by the engine.
+ * All memory belongs to the topology and dies with sl_topology_free.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_RUNTIME_CONFIG_TOPOLOGY_H
+#define SL_RUNTIME_CONFIG_TOPOLOGY_H
+
+#include "runtime/config/diag.h"
+#include "runtime/config/kind.h"
+
+enum sl_role { SL_SOURCE, SL_OPERATOR, SL_SINK };
+enum sl_when_full { SL_FULL_WAIT, SL_FULL_SPOOL, SL_FULL_DEFER, SL_FULL_SHED };
+enum sl_codec { SL_CODEC_RAW, SL_CODEC_JSON, SL_CODEC_TEXT, SL_CODEC_CSV, SL_CODEC_PROTOBUF };
+
+/* What every sink has beside its kind's own settings. */
+struct sl_sink_common {
+    bool required;
+    int when_full;       /* enum sl_when_full */
+    struct sl_cond *where; /* or NULL */
+    uint64_t backoff_min_ns, backoff_max_ns; /* retry: { backoff: 100ms..30s } written backoff_min, backoff_max */
+    uint64_t deadline_ns; /* 0: none */
+    uint64_t batch_bytes, batch_records, batch_every_ns;
+    int codec;           /* enum sl_codec */
+    struct sl_strings encode_fields;
+    bool refused_drop;   /* on_refused: drop */
+};
+
+struct sl_input {
+    uint32_t component; /* index into components */
+    uint32_t port;      /* of a router, else 0 */
+};
+
+struct sl_component {
+    enum sl_role role;
+    const char *name, *type;
+    const struct sl_head *head; /* of the kind; cast by role */
+    void *config;               /* head->config_bytes, filled */
+    struct sl_sink_common sink; /* role SL_SINK only */
+    struct sl_input *inputs;
+    uint32_t inputs_count;
+    uint32_t line, column;
+};
+
+struct sl_connection { /* of sluice.yaml or inline */
+    const char *name;
+    struct sl_strings brokers;
+    const char *security_protocol, *sasl_mechanism, *sasl_username;
+    struct sl_secret sasl_password;
+    const char *ca, *certificate, *key; /* PEM files */
+    struct sl_map librdkafka;           /* passed through */
+};
+
+enum sl_commit_mode { SL_COMMIT_AUTO, SL_COMMIT_TRANSACTION, SL_COMMIT_OFFSETS };
+
+struct sl_topology {
+    const char *name, *path, *base_dir;
+    struct sl_component *components; /* sources, then operators in an order where inputs come first, then sinks */
+    uint32_t components_count, sources_count, operators_count, sinks_count;
+    int dead_letters; /* component index of the dead-letter sink (role SL_SINK, no inputs); always one, default files dir: dead */
+    uint64_t memory_bytes; /* 0: an equal part of the process's */
+    uint32_t consumers;    /* 0: the default rule */
+    int commit_mode;       /* enum sl_commit_mode */
+    const char *commit_topic;
+    uint64_t commit_every_ns; /* 0: not set */
+    const struct sl_connection *connections; /* those of the process file */
+    uint32_t connections_count;
+    uint64_t max_age_ns, max_future_ns; /* rule A5 */
+    uint64_t digest; /* of the resolved configuration */
+};
+
+struct sl_process_config; /* process.h */
+
+/* Reads, substitutes ${VAR}, checks everything that needs no network. Every problem found is added to diags (not only the first);
+ * 0 and *ret_topology only when none is an error. process may be NULL (defaults). */
+int sl_topology_load(const char *path, const struct sl_registry *registry, const struct sl_process_config *process,
+                     struct sl_diags *diags, struct sl_topology **ret_topology);
+struct sl_topology *sl_topology_free(struct sl_topology *topology);
+
+#endif

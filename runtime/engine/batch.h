@@ -1,0 +1,87 @@
+/* batch.h: what flows: a batch of one partition's records, constant once a source has filled it, and the view that each
+ * branch of a topology has of it. The structs are open because they are the hot path.
+ *
+ * Lifetime: a batch and everything in its arena die in the loop turn that made them (DELIVERY rule B1).
+ * Invariants: (1) offset[] ascends strictly and lies in [first, next); (2) [first, next) begins where the partition's
+ * previous batch ended (rule A2); (3) a record has exactly one fate per view: fate[i] == SL_LIVE iff i is in sel.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_RUNTIME_ENGINE_BATCH_H
+#define SL_RUNTIME_ENGINE_BATCH_H
+
+#include <stdbool.h>
+
+#include "runtime/base/arena.h"
+#include "runtime/base/column.h"
+
+struct sl_partition;
+
+/* What became of a record at a sink (DESIGN.md section 2); SL_LIVE is "still on its way". */
+enum sl_fate { SL_LIVE, SL_DELIVERED, SL_FILTERED, SL_SAMPLED, SL_SHED, SL_DEFERRED, SL_DEAD, SL_FATES };
+
+struct sl_header {
+    struct sl_slice name, value;
+};
+
+struct sl_batch {
+    struct sl_partition *partition;
+    uint64_t first, next; /* covers [first, next); holes (compaction, transaction markers) are legal */
+    uint32_t count;
+    bool may_break;       /* some payload may contain CR or LF */
+    bool large;           /* holds one record above max_record's share; only count == 1 */
+    struct sl_slice *raw; /* [count], SL_PAD readable behind each; data never NULL */
+    uint64_t *offset;
+    int64_t *append_unix_ms;   /* Kafka's or the spool's time of the record */
+    struct sl_slice *key;      /* or NULL: no record has a key; data NULL: this record has none */
+    struct sl_header **headers; /* or NULL; rows of headers_count[i] */
+    uint16_t *headers_count;
+    uint8_t *null_payload; /* or NULL; 1: a tombstone (raw is empty) */
+    struct sl_slice *origin; /* or NULL; textual origin carried by the record (spool, replay), else derived */
+    struct sl_arena *arena;
+};
+
+/* What a parse stage knows of each record; arrays of batch->count, in the arena. */
+struct sl_decoded {
+    const int64_t *time_unix_ms; /* plausible, else the append time (rule A5) */
+    const uint32_t *service;     /* interned, see intern.h; 0 = none */
+    const uint8_t *level;        /* enum sl_level */
+    struct sl_column *columns;   /* as compiled for this stage */
+    uint32_t columns_count;
+    int trace; /* column of the trace role, or -1 */
+    bool json; /* payloads are JSON objects or other JSON values that may be spliced */
+};
+
+/* Cut `cut` out of the payload of record `index` and put `paste` there; cut.bytes may be 0. Sorted by (index, cut.at). */
+struct sl_edit {
+    uint16_t index;
+    struct sl_span cut;
+    struct sl_slice paste;
+};
+
+/* One branch: all that an operator may change. */
+struct sl_view {
+    const struct sl_batch *batch;
+    const struct sl_decoded *decoded; /* never NULL; before any parse stage: times and nothing else */
+    uint16_t *sel;                    /* ascending indices of live records */
+    uint32_t sel_count;
+    uint8_t *fate;       /* [count]; an operator sets SL_DEAD, SL_FILTERED … to drop a record; the runtime compacts sel */
+    uint8_t *reason;     /* [count]; row of the kind's reasons, for SL_DEAD */
+    uint8_t *port;       /* [count]; written by routers only */
+    uint64_t *randomness; /* [count] R (56 bit) or NULL while nothing asked for it */
+    uint64_t *threshold;  /* [count] T (56 bit) or NULL while nobody sampled; raise only */
+    struct sl_edit *edits;
+    uint32_t edits_count;
+};
+
+/* A view over all records of a batch. 0, or -1 when the arena is over budget. */
+int sl_view_all(struct sl_view *view, const struct sl_batch *batch, const struct sl_decoded *decoded);
+/* A branch of its own: sel, fate, reason and port are copied; edits, thresholds and columns are shared until written. */
+int sl_view_branch(struct sl_view *view, const struct sl_view *from);
+/* After an operator: takes records with a fate out of sel. */
+void sl_view_compact(struct sl_view *view);
+/* Replaces the view's edits by its old ones and `edits`, sorted; outermost cut wins. -1: arena over budget. */
+int sl_view_edit(struct sl_view *view, const struct sl_edit *edits, uint32_t count);
+/* The payload of record `index` with the view's edits spliced in; unchanged payloads are returned as they are (no copy).
+ * `cursor` must be 0 before the first and is kept between calls with ascending indices. data NULL: over budget. */
+struct sl_slice sl_view_body(const struct sl_view *view, uint32_t index, uint32_t *cursor);
+
+#endif

@@ -1,0 +1,155 @@
+/* op.h: the interface of operators, sources and sinks (refined from the design's sketch), and the one way out, `api`.
+ *
+ * Threads: an instance belongs to one slot (one worker thread); it takes no lock, starts no thread, blocks on nothing.
+ * Whatever blocks (fsync, a Kafka transaction) is a job: `run` on the slot's clerk thread, `done` on the slot's own.
+ * Time, randomness, files and jobs come through `api` alone, so the simulator drives the same code.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_RUNTIME_ENGINE_OP_H
+#define SL_RUNTIME_ENGINE_OP_H
+
+#include <stddef.h>
+
+#include "runtime/base/err.h"
+#include "runtime/base/fs.h"
+#include "runtime/config/kind.h"
+#include "runtime/config/name.h"
+#include "runtime/engine/batch.h"
+
+struct sl_slot;
+struct sl_flush;
+struct sl_commit; /* commit.h */
+
+/* The columns of a topology: one index space for all its stages. Slot thread, at open only. */
+struct sl_names {
+    /* Index into view->decoded->columns of a payload field (SL_NAME_PATH), >= 0, the same for the same path; < 0: err. Names of
+     * other kinds need no column and are not passed here, but SL_NAME_TRACE, which asks for the trace role's own column. */
+    int (*column)(struct sl_names *names, const struct sl_name *name, struct sl_err *err);
+    /* The path behind a column index; paths live as long as the topology. */
+    const struct sl_field_path *(*path)(struct sl_names *names, uint32_t column);
+    uint32_t (*count)(struct sl_names *names);
+};
+
+/* Work beside the loop. Embed it; the memory is the caller's again when done() is called. */
+struct sl_job {
+    void (*run)(struct sl_job *job);  /* clerk thread; touches only what the job owns */
+    void (*done)(struct sl_job *job); /* slot thread, never inside the call that submitted it */
+    struct sl_job *next;
+};
+
+/* Given to every instance at open; lives as long as the instance. */
+struct sl_api {
+    void *env;
+    struct sl_fs *fs;
+    uint64_t (*now_ns)(void *env);       /* monotonic, read once a turn */
+    int64_t (*unix_ms)(void *env);       /* wall, for append times and names only */
+    uint64_t (*random)(void *env);
+    void (*submit)(void *env, struct sl_job *job); /* in order, one at a time per slot */
+    void (*wake)(void *env);                       /* any thread: run a turn soon */
+    void (*tally)(void *env, const void *self, uint32_t counter, uint64_t by);
+    void (*log)(void *env, const struct sl_err *err, const char *what); /* the loop's log, rate limited */
+    const char *node, *data_dir, *topology, *component; /* names for paths and messages */
+    const char *base_dir;   /* folder of the topology's file; inputs are relative to it */
+    uint32_t epoch;         /* start counter kept in data_dir */
+    uint32_t slot, slots;   /* this instance is slot of slots */
+    uint64_t share_bytes;   /* this instance's part of `memory:` */
+    uint64_t max_record_bytes;
+    void *shared;           /* what the kind's share() made once per process and component, or NULL */
+};
+
+/* ---- operators: synchronous over a view ---- */
+struct sl_op_kind {
+    struct sl_head head;
+    uint32_t (*ports)(const void *config, const char *const **ret_names); /* routers; NULL: one output */
+    /* `names` registers the fields this stage reads, once, before any process(). */
+    int (*open)(void *self, const struct sl_api *api, const void *config, struct sl_names *names, struct sl_err *err);
+    /* After all stages are open: the columns that this stage and those behind it read (parse decodes just these). May be NULL. */
+    int (*ready)(void *self, const uint32_t *columns, uint32_t count, struct sl_names *names, struct sl_err *err);
+    int (*process)(void *self, struct sl_view *view, struct sl_err *err); /* non-zero: the topology is at fault */
+    void (*close)(void *self); /* accepts a self whose open failed or never ran (zeroed) */
+};
+
+/* ---- sources ---- */
+enum sl_source_flags {
+    SL_SOURCE_KAFKA = 1,  /* commits through its own Kafka consumer (commit domain), else through the local commit log */
+    SL_SOURCE_ENDS = 2,   /* can be at its end */
+};
+
+struct sl_source_kind {
+    struct sl_head head;
+    uint32_t flags;
+    int (*open)(void *self, const struct sl_api *api, const void *config, struct sl_slot *slot, struct sl_err *err);
+    /* Fills `batch` (arrays in batch->arena). Returns 1 a batch, 0 nothing now, <0 failed (err says the remedy). The
+     * borrowed payloads stay valid until the next poll() or release(). Calls sl_slot_assign/revoke as partitions come and go. */
+    int (*poll)(void *self, struct sl_batch *batch, struct sl_err *err);
+    void (*release)(void *self);
+    /* The engine wants partition to go on from `next` (at assignment, and to read again after a sink failed). */
+    int (*seek)(void *self, struct sl_partition *partition, uint64_t next, struct sl_err *err);
+    /* Everything below `next` is committed: holds may be released. May be NULL. */
+    void (*committed)(void *self, struct sl_partition *partition, uint64_t next);
+    /* Re-reads the record at `offset` for rule A1. 1 found, 0 gone, <0 not possible. May be NULL. */
+    int (*fingerprint)(void *self, struct sl_partition *partition, uint64_t offset, uint64_t *ret_hash);
+    /* Records and ms behind; -1 unknown. */
+    void (*lag)(void *self, int64_t *ret_records, int64_t *ret_ms);
+    /* --once: 1 when positions have reached the ends taken at the first call. May be NULL: never ends. */
+    int (*at_end)(void *self);
+    void (*pause)(void *self, bool paused); /* memory: stop fetching; may be NULL */
+    void (*close)(void *self);
+};
+
+/* ---- sinks ---- */
+/* A sink is either FLUSHED: what it took exists only once a commit names it (files, exactly-once Kafka), or it acknowledges
+ * each record by api done(). */
+enum sl_sink_flags { SL_SINK_FLUSHED = 1, SL_SINK_NEEDS_KAFKA_COMMIT = 2, SL_SINK_LINES = 4 /* bodies must not hold CR, LF */ };
+
+enum sl_outcome { SL_ACK, SL_RETRY, SL_REFUSED, SL_UNKNOWN };
+
+struct sl_ref { /* names a record of a ticket */
+    uint32_t ticket;
+    uint16_t index;
+};
+
+struct sl_item {
+    struct sl_ref ref;
+    uint16_t row; /* index into the view's batch arrays */
+    struct sl_slice body;
+};
+
+struct sl_parcel { /* borrowed: dead after submit() returns */
+    const struct sl_item *items;
+    uint32_t count;
+    const struct sl_view *view; /* metadata of the rows */
+    uint64_t bytes;
+};
+
+struct sl_sink_kind {
+    struct sl_head head;
+    uint32_t flags;
+    int (*open)(void *self, const struct sl_api *api, const void *config, struct sl_names *names, struct sl_slot *slot,
+                struct sl_err *err);
+    /* Bytes that it can take now; 0 stops the slot's polling (back-pressure). NULL: always takes. */
+    uint64_t (*credit)(void *self);
+    /* Takes the parcel whole. Non-zero: it failed and has abandoned everything not yet committed; the engine reads again
+     * from the sink's marks after a back-off (rule F2). */
+    int (*submit)(void *self, const struct sl_parcel *parcel, struct sl_err *err);
+    int (*turn)(void *self, uint64_t now_ns, uint64_t *ret_wake_ns, struct sl_err *err); /* timers, polls; may be NULL */
+    /* FLUSHED only. want: 1 when a flush is due (bytes, time, paths). seal: what was taken since the last seal becomes one
+     * flush; later submits belong to the next. A sink has at most one sealed flush. NULL result: nothing was taken. */
+    int (*want)(void *self, uint64_t now_ns);
+    int (*seal)(void *self, uint64_t flush_number, struct sl_flush **ret_flush, struct sl_err *err);
+    int (*prepare)(struct sl_flush *flush, struct sl_err *err); /* clerk: write, fsync; fills flush->entry */
+    int (*publish)(struct sl_flush *flush, struct sl_err *err); /* clerk: after the commit: renames; must be repeatable */
+    void (*abandon)(void *self, struct sl_flush *flush); /* failed or refused: remove temporaries. flush NULL: open ones too */
+    void (*release_flush)(void *self, struct sl_flush *flush); /* after publish or abandon: free */
+    /* FLUSHED: clerk or start: redo the publish of an entry found committed; forget temporaries no entry names. */
+    int (*redo)(void *self, struct sl_slice entry, struct sl_err *err);
+    int (*drain)(void *self); /* 1: nothing in flight */
+    void (*close)(void *self);
+};
+
+struct sl_flush { /* first member of a sink's own flush struct */
+    const struct sl_sink_kind *kind;
+    uint64_t number;
+    struct sl_slice entry; /* bytes for the commit record, owned by the flush; set by prepare */
+};
+
+#endif
