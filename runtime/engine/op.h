@@ -15,7 +15,7 @@
 #include "runtime/config/name.h"
 #include "runtime/engine/batch.h"
 
-struct sl_slot;
+struct sl_slot; /* slot.h */
 struct sl_flush;
 struct sl_commit; /* commit.h */
 
