@@ -8,6 +8,9 @@
 
 #include "runtime/engine/op.h"
 
+struct sl_connection;
+struct sl_topology;
+struct sl_spool;
 struct sl_klog;
 struct sl_klog_consumer;
 
