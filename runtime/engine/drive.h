@@ -1,0 +1,76 @@
+/* drive.h: how a slot is driven: by a worker's libuv loop (worker.c) or by the simulator. Nothing in a slot waits: a turn does
+ * what can be done now and tells when it wants the next one; blocking work leaves as jobs and comes back through done().
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_RUNTIME_ENGINE_DRIVE_H
+#define SL_RUNTIME_ENGINE_DRIVE_H
+
+#include "runtime/engine/ledger.h"
+#include "runtime/engine/op.h"
+
+struct sl_topology;
+struct sl_spool;
+struct sl_klog;
+struct sl_commit_log;
+
+/* The driver's side of the world. submit: job->run is called once, in order of submission per slot, on another thread (or later
+ * in virtual time); then job->done on the thread of the slot's turns, never inside submit. wake: any thread. */
+struct sl_env {
+    void *user;
+    struct sl_fs *fs;
+    struct sl_klog *klog;
+    uint64_t (*now_ns)(void *user);
+    int64_t (*unix_ms)(void *user);
+    uint64_t (*random)(void *user);
+    void (*submit)(void *user, struct sl_job *job);
+    void (*wake)(void *user);
+    void (*log)(void *user, const char *topology, const struct sl_err *err, const char *what);
+};
+
+/* What the slots of one topology share in a process. */
+struct sl_shared {
+    const struct sl_topology *topology;
+    const char *node, *data_dir;
+    uint32_t epoch, slots;
+    uint64_t memory_bytes, max_record_bytes;
+    struct sl_spool *spool;
+    struct sl_commit_log *commit_log; /* of this topology: own sources' commit domain */
+    void **component_shared;          /* by component: what head.share() made */
+    bool once;                        /* end when every source is at its end and everything is committed */
+};
+
+enum sl_slot_state { SL_SLOT_RUNNING, SL_SLOT_DRAINING, SL_SLOT_ENDED, SL_SLOT_FAILED };
+
+struct sl_slot *sl_slot_new(const struct sl_env *env, const struct sl_shared *shared, uint32_t index, struct sl_err *err);
+/* One turn. Returns ns until it wants the next (0: at once; UINT64_MAX: only when woken). */
+uint64_t sl_slot_turn(struct sl_slot *slot);
+/* Stop reading, flush, commit, then SL_SLOT_ENDED after some turns. */
+void sl_slot_drain(struct sl_slot *slot);
+enum sl_slot_state sl_slot_state(const struct sl_slot *slot);
+/* What a drain waits for, in words; static or slot memory, valid until the next turn. */
+const char *sl_slot_waits_for(const struct sl_slot *slot);
+const struct sl_err *sl_slot_error(const struct sl_slot *slot); /* of SL_SLOT_FAILED */
+/* Frees it whatever its state; nothing more is committed. No job may be under way (the driver has run or dropped them all:
+ * dropped jobs are given to sl_slot_drop_job first). */
+struct sl_slot *sl_slot_free(struct sl_slot *slot);
+
+/* A copy of the slot's account and positions, made on its thread. */
+struct sl_slot_partition_status {
+    char source[64], topic[192], id[40];
+    uint64_t next, committed; /* committed: lowest mark of the required sinks */
+    uint32_t incarnation;
+    char held[160]; /* empty: not held */
+};
+struct sl_slot_status {
+    enum sl_slot_state state;
+    uint64_t batches, records, bytes, commits, commit_failures, rewinds, gap_offsets, late_times;
+    int64_t lag_records, lag_ms; /* -1 unknown */
+    uint32_t partitions_count;
+    struct sl_slot_partition_status *partitions; /* malloc'd */
+    struct sl_ledger ledger;                     /* by sink, service, level */
+    char error[480];
+};
+/* 0 or -1 (no memory). Any thread may ask through the driver; on the slot's thread only. */
+int sl_slot_status(struct sl_slot *slot, struct sl_slot_status *ret_status);
+void sl_slot_status_fini(struct sl_slot_status *status);
+
+#endif
