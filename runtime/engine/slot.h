@@ -41,6 +41,7 @@ struct sl_partition {
 struct sl_named_mark {
     const char *sink;
     struct sl_mark mark;
+    uint32_t incarnation; /* of the partition, when the mark was made */
 };
 int sl_slot_assign(struct sl_slot *slot, void *source, const char *topic, const char *id, int32_t number,
                    const struct sl_named_mark *marks, uint32_t marks_count, uint64_t start, void *user,
