@@ -1,0 +1,290 @@
+/* json_out.c: writes JSON into a growable buffer.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/base/json_out.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void sl_json_out_init(struct sl_json_out *out, struct sl_buf *buf)
+{
+    *out = (struct sl_json_out){.buf = buf};
+}
+
+bool sl_json_out_done(const struct sl_json_out *out)
+{
+    return out->depth == 0 && !out->keyed;
+}
+
+static uint64_t json_out_bit(const struct sl_json_out *out)
+{
+    return out->depth == 0 ? 0 : (uint64_t)1 << (out->depth - 1);
+}
+
+/* What stands between the value before and this one. */
+static void json_out_next(struct sl_json_out *out)
+{
+    uint64_t bit = json_out_bit(out);
+
+    if (out->keyed) {
+        out->keyed = false;
+        return;
+    }
+    assert((out->objects & bit) == 0);
+    if ((out->some & bit) != 0)
+        sl_buf_char(out->buf, ',');
+    out->some |= bit;
+}
+
+static void json_out_begin(struct sl_json_out *out, bool object)
+{
+    json_out_next(out);
+    assert(out->depth < SL_JSON_OUT_DEPTH);
+    out->depth++;
+    out->some &= ~json_out_bit(out);
+    out->objects &= ~json_out_bit(out);
+    if (object)
+        out->objects |= json_out_bit(out);
+    sl_buf_char(out->buf, object ? '{' : '[');
+}
+
+static void json_out_end(struct sl_json_out *out, bool object)
+{
+    assert(out->depth > 0);
+    assert(!out->keyed);
+    assert(((out->objects & json_out_bit(out)) != 0) == object);
+    out->depth--;
+    sl_buf_char(out->buf, object ? '}' : ']');
+}
+
+void sl_json_out_object(struct sl_json_out *out)
+{
+    json_out_begin(out, true);
+}
+
+void sl_json_out_end_object(struct sl_json_out *out)
+{
+    json_out_end(out, true);
+}
+
+void sl_json_out_array(struct sl_json_out *out)
+{
+    json_out_begin(out, false);
+}
+
+void sl_json_out_end_array(struct sl_json_out *out)
+{
+    json_out_end(out, false);
+}
+
+void sl_json_out_key_slice(struct sl_json_out *out, struct sl_slice key)
+{
+    uint64_t bit = json_out_bit(out);
+
+    assert(!out->keyed);
+    assert((out->objects & bit) != 0);
+    if ((out->some & bit) != 0)
+        sl_buf_char(out->buf, ',');
+    out->some |= bit;
+    sl_json_quote(out->buf, key);
+    sl_buf_char(out->buf, ':');
+    out->keyed = true;
+}
+
+void sl_json_out_key(struct sl_json_out *out, const char *key)
+{
+    sl_json_out_key_slice(out, sl_slice_of(key));
+}
+
+/* Bytes of the well-formed UTF-8 sequence at `at`, or 0 with *ret_wrong the bytes of the maximal wrong part. */
+static uint32_t json_out_utf8(const unsigned char *at, uint32_t left, uint32_t *ret_wrong)
+{
+    unsigned char low = 0x80, high = 0xBF;
+    uint32_t bytes, i;
+
+    *ret_wrong = 1;
+    if (at[0] >= 0xC2 && at[0] <= 0xDF)
+        bytes = 2;
+    else if (at[0] >= 0xE0 && at[0] <= 0xEF)
+        bytes = 3;
+    else if (at[0] >= 0xF0 && at[0] <= 0xF4)
+        bytes = 4;
+    else
+        return 0;
+    if (at[0] == 0xE0)
+        low = 0xA0;
+    else if (at[0] == 0xED)
+        high = 0x9F;
+    else if (at[0] == 0xF0)
+        low = 0x90;
+    else if (at[0] == 0xF4)
+        high = 0x8F;
+    for (i = 1; i < bytes; i++) {
+        if (i == left || at[i] < low || at[i] > high) {
+            *ret_wrong = i;
+            return 0;
+        }
+        low = 0x80;
+        high = 0xBF;
+    }
+    return bytes;
+}
+
+static void json_out_escape(struct sl_buf *buf, unsigned char c)
+{
+    static const char named[] = "btn\0fr"; /* 8 to 13; 11 has no name */
+
+    if (c == '"' || c == '\\')
+        sl_buf_append(buf, (char[]){'\\', (char)c}, 2);
+    else if (c >= 8 && c <= 13 && c != 11)
+        sl_buf_append(buf, (char[]){'\\', named[c - 8]}, 2);
+    else
+        sl_buf_printf(buf, "\\u%04x", c);
+}
+
+void sl_json_quote(struct sl_buf *buf, struct sl_slice text)
+{
+    const unsigned char *data = (const unsigned char *)text.data;
+    uint32_t from = 0, at = 0, wrong;
+
+    sl_buf_char(buf, '"');
+    while (at < text.bytes) {
+        uint32_t bytes;
+
+        if (data[at] < 0x80 && data[at] >= 0x20 && data[at] != '"' && data[at] != '\\') {
+            at++;
+            continue;
+        }
+        bytes = data[at] < 0x80 ? 0 : json_out_utf8(data + at, text.bytes - at, &wrong);
+        if (bytes > 0) {
+            at += bytes;
+            continue;
+        }
+        sl_buf_append(buf, data + from, at - from);
+        if (data[at] < 0x80) {
+            json_out_escape(buf, data[at]);
+            wrong = 1;
+        } else {
+            sl_buf_append(buf, "\xEF\xBF\xBD", 3);
+        }
+        at += wrong;
+        from = at;
+    }
+    sl_buf_append(buf, data + from, at - from);
+    sl_buf_char(buf, '"');
+}
+
+void sl_json_out_slice(struct sl_json_out *out, struct sl_slice text)
+{
+    json_out_next(out);
+    sl_json_quote(out->buf, text);
+}
+
+void sl_json_out_str(struct sl_json_out *out, const char *text)
+{
+    if (text == NULL)
+        sl_json_out_null(out);
+    else
+        sl_json_out_slice(out, sl_slice_of(text));
+}
+
+void sl_json_out_printf(struct sl_json_out *out, const char *format, ...)
+{
+    struct sl_buf text = {0};
+    va_list args;
+
+    va_start(args, format);
+    sl_buf_vprintf(&text, format, args);
+    va_end(args);
+    sl_json_out_slice(out, (struct sl_slice){sl_buf_str(&text), (uint32_t)text.bytes});
+    out->buf->failed |= text.failed;
+    sl_buf_fini(&text);
+}
+
+void sl_json_out_u64(struct sl_json_out *out, uint64_t value)
+{
+    json_out_next(out);
+    sl_buf_printf(out->buf, "%" PRIu64, value);
+}
+
+void sl_json_out_i64(struct sl_json_out *out, int64_t value)
+{
+    json_out_next(out);
+    sl_buf_printf(out->buf, "%" PRId64, value);
+}
+
+void sl_json_out_f64(struct sl_json_out *out, double value)
+{
+    char text[40];
+
+    json_out_next(out);
+    if (!isfinite(value)) {
+        sl_buf_text(out->buf, "null");
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof(text), "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    for (char *c = text; *c != 0; c++) /* a locale's decimal comma is not JSON */
+        *c = *c == ',' ? '.' : *c;
+    sl_buf_text(out->buf, text);
+}
+
+void sl_json_out_bool(struct sl_json_out *out, bool value)
+{
+    json_out_next(out);
+    sl_buf_text(out->buf, value ? "true" : "false");
+}
+
+void sl_json_out_null(struct sl_json_out *out)
+{
+    json_out_next(out);
+    sl_buf_text(out->buf, "null");
+}
+
+void sl_json_out_raw(struct sl_json_out *out, struct sl_slice json)
+{
+    json_out_next(out);
+    sl_buf_slice(out->buf, json);
+}
+
+void sl_json_out_str_at(struct sl_json_out *out, const char *key, const char *text)
+{
+    sl_json_out_key(out, key);
+    sl_json_out_str(out, text);
+}
+
+void sl_json_out_slice_at(struct sl_json_out *out, const char *key, struct sl_slice text)
+{
+    sl_json_out_key(out, key);
+    sl_json_out_slice(out, text);
+}
+
+void sl_json_out_u64_at(struct sl_json_out *out, const char *key, uint64_t value)
+{
+    sl_json_out_key(out, key);
+    sl_json_out_u64(out, value);
+}
+
+void sl_json_out_i64_at(struct sl_json_out *out, const char *key, int64_t value)
+{
+    sl_json_out_key(out, key);
+    sl_json_out_i64(out, value);
+}
+
+void sl_json_out_f64_at(struct sl_json_out *out, const char *key, double value)
+{
+    sl_json_out_key(out, key);
+    sl_json_out_f64(out, value);
+}
+
+void sl_json_out_bool_at(struct sl_json_out *out, const char *key, bool value)
+{
+    sl_json_out_key(out, key);
+    sl_json_out_bool(out, value);
+}
