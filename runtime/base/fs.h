@@ -28,6 +28,8 @@ struct sl_fs {
     int (*mkdir)(struct sl_fs *fs, const char *path, unsigned mode);
     int (*rmdir)(struct sl_fs *fs, const char *path);
     int (*sync_dir)(struct sl_fs *fs, const char *path); /* fsync of a folder: names in it become durable */
+    /* flock(2), exclusive, without waiting: -EWOULDBLOCK while another descriptor holds it. Ends with the descriptor. */
+    int (*lock)(struct sl_fs *fs, int fd);
     /* Calls each(user, name) for every entry but . and .. in name order; stops and returns what each returned if not 0. */
     int (*list)(struct sl_fs *fs, const char *path, int (*each)(void *user, const char *name), void *user);
 };

@@ -2,10 +2,12 @@
  * on data_dir; each record is one atomic commit: marks and flush entries together.
  *
  * Threads: append from any thread (serialised inside); open and close from one.
- * On disk: COMMIT_LOG_MAGIC, format version, then records: length, CRC32C over (length, number, body), number (rises by 1), body.
- * A torn last record is cut (it was never acknowledged); damage before a valid later record is refused (SL_REMEDY_HALT).
+ * On disk: a header (magic, format version, nonce of the file, first number, end of the snapshot), then records: length, CRC32C
+ * over (nonce, length, number, body), number (rises by 1), body. A torn last record is cut (it was never acknowledged); damage
+ * in the snapshot or before a valid later record is refused (SL_REMEDY_HALT).
  * A failed fsync condemns the file (rule F2): the log rolls to a new file holding a snapshot, and the commit is reported failed
- * unless that new file is durable.
+ * unless that new file is durable. A commit reported failed may still be there after a crash, whole. Every open rolls, too:
+ * what the page cache says of an older process's last fsync is not trusted, so only files synced by us are appended to.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_STORE_COMMIT_LOG_H
 #define SL_RUNTIME_STORE_COMMIT_LOG_H
@@ -13,6 +15,8 @@
 #include "runtime/base/err.h"
 #include "runtime/base/fs.h"
 #include "runtime/base/slice.h"
+
+enum { SL_COMMIT_KEY_BYTES = 16 << 20, SL_COMMIT_VALUE_BYTES = 16 << 20 }; /* largest; above: -SL_E_LIMIT */
 
 /* A commit is a set of changes to a key/value map, as in a compacted topic: value.data NULL removes (a tombstone). */
 struct sl_commit_change {

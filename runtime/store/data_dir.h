@@ -8,6 +8,7 @@
 
 struct sl_data_dir {
     char *path; /* absolute */
+    struct sl_fs *fs;
     int lock_fd;
     uint32_t epoch; /* of this start, from 1; durable before open returns */
 };
