@@ -17,6 +17,9 @@
 
 struct sl_slot; /* slot.h */
 struct sl_flush;
+struct sl_klog;
+struct sl_klog_producer;
+struct sl_ledger;
 struct sl_commit; /* commit.h */
 
 /* The columns of a topology: one index space for all its stages. Slot thread, at open only. */
@@ -126,6 +129,9 @@ struct sl_sink_kind {
     uint32_t flags;
     int (*open)(void *self, const struct sl_api *api, const void *config, struct sl_names *names, struct sl_slot *slot,
                 struct sl_err *err);
+    /* FLUSHED: the id of the zone of (group, sink), 32 hex digits, told once before redo() and the first submit (rule C6); clerk
+     * thread or start. Refuses a place that belongs to another zone. NULL: the sink has no zone. */
+    int (*zone)(void *self, const char *zone_id, struct sl_err *err);
     /* Bytes that it can take now; 0 stops the slot's polling (back-pressure). NULL: always takes. */
     uint64_t (*credit)(void *self);
     /* Takes the parcel whole. Non-zero: it failed and has abandoned everything not yet committed; the engine reads again
@@ -137,6 +143,8 @@ struct sl_sink_kind {
     int (*want)(void *self, uint64_t now_ns);
     int (*seal)(void *self, uint64_t flush_number, struct sl_flush **ret_flush, struct sl_err *err);
     int (*prepare)(struct sl_flush *flush, struct sl_err *err); /* clerk: write, fsync; fills flush->entry */
+    /* Exactly-once Kafka sinks: clerk, inside the commit's transaction: produce what the flush holds. Others: NULL. */
+    int (*transact)(struct sl_flush *flush, struct sl_klog *log, struct sl_klog_producer *producer, struct sl_err *err);
     int (*publish)(struct sl_flush *flush, struct sl_err *err); /* clerk: after the commit: renames; must be repeatable */
     void (*abandon)(void *self, struct sl_flush *flush); /* failed or refused: remove temporaries. flush NULL: open ones too */
     void (*release_flush)(void *self, struct sl_flush *flush); /* after publish or abandon: free */
@@ -149,7 +157,8 @@ struct sl_sink_kind {
 struct sl_flush { /* first member of a sink's own flush struct */
     const struct sl_sink_kind *kind;
     uint64_t number;
-    struct sl_slice entry; /* bytes for the commit record, owned by the flush; set by prepare */
+    struct sl_slice entry; /* bytes for the commit record, owned by the flush; set by prepare; data NULL: none */
+    const struct sl_ledger *ledger; /* set by the engine before prepare: what this flush accounts for, by service and level */
 };
 
 #endif
