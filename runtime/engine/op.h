@@ -16,6 +16,7 @@
 #include "runtime/engine/batch.h"
 
 struct sl_slot; /* slot.h */
+struct sl_spool; /* store/spool.h */
 struct sl_flush;
 struct sl_klog;
 struct sl_klog_producer;
@@ -56,6 +57,7 @@ struct sl_api {
     uint32_t slot, slots;   /* this instance is slot of slots */
     uint64_t share_bytes;   /* this instance's part of `memory:` */
     uint64_t max_record_bytes;
+    struct sl_spool *spool; /* the process's; also at share(), where there is no slot yet */
     void *shared;           /* what the kind's share() made once per process and component, or NULL */
 };
 
@@ -97,6 +99,8 @@ struct sl_source_kind {
     int (*at_end)(void *self);
     void (*pause)(void *self, bool paused); /* memory: stop fetching; may be NULL */
     void (*close)(void *self);
+    /* After a poll() that gave 0: ask again this much later even without a wake(). NULL: only wake() brings news. */
+    uint64_t (*wait_ns)(void *self);
 };
 
 /* ---- sinks ---- */
