@@ -125,6 +125,7 @@ struct sl_parcel { /* borrowed: dead after submit() returns */
     const struct sl_item *items;
     uint32_t count;
     const struct sl_view *view; /* metadata of the rows */
+    uint64_t first, next;       /* the range of the batch's partition that it covers for this sink; ranges tile */
     uint64_t bytes;
 };
 
