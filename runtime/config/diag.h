@@ -4,6 +4,7 @@
 #define SL_RUNTIME_CONFIG_DIAG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct sl_diag {
@@ -23,5 +24,7 @@ void sl_diags_init(struct sl_diags *diags);
 void sl_diags_fini(struct sl_diags *diags);
 void sl_diags_add(struct sl_diags *diags, bool warning, const char *file, uint32_t line, uint32_t column,
                   const char *remedy, const char *format, ...) __attribute__((format(printf, 7, 8)));
+/* "FILE:LINE:COLUMN: error: TEXT" and, on a second line, two blanks and the remedy; as snprintf. */
+int sl_diag_print(const struct sl_diag *diag, char *out, size_t bytes);
 
 #endif
