@@ -133,48 +133,64 @@ static uint32_t json_out_utf8(const unsigned char *at, uint32_t left, uint32_t *
     return bytes;
 }
 
-static void json_out_escape(struct sl_buf *buf, unsigned char c)
+/* Copies where there is a place to copy to; the count is the same either way. */
+static size_t json_out_put(char *to, size_t at, const void *data, size_t bytes)
 {
-    static const char named[] = "btn\0fr"; /* 8 to 13; 11 has no name */
+    if (to != NULL && bytes > 0)
+        memcpy(to + at, data, bytes);
+    return at + bytes;
+}
+
+static size_t json_out_escape(char *to, size_t at, unsigned char c)
+{
+    static const char named[] = "btn\0fr", digits[] = "0123456789abcdef"; /* named: 8 to 13; 11 has no name */
 
     if (c == '"' || c == '\\')
-        sl_buf_append(buf, (char[]){'\\', (char)c}, 2);
-    else if (c >= 8 && c <= 13 && c != 11)
-        sl_buf_append(buf, (char[]){'\\', named[c - 8]}, 2);
-    else
-        sl_buf_printf(buf, "\\u%04x", c);
+        return json_out_put(to, at, (char[]){'\\', (char)c}, 2);
+    if (c >= 8 && c <= 13 && c != 11)
+        return json_out_put(to, at, (char[]){'\\', named[c - 8]}, 2);
+    return json_out_put(to, at, (char[]){'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]}, 6);
+}
+
+size_t sl_json_quote_to(struct sl_slice text, char *to)
+{
+    const unsigned char *data = (const unsigned char *)text.data;
+    uint32_t from = 0, at = 0;
+    size_t bytes = json_out_put(to, 0, "\"", 1);
+
+    while (at < text.bytes) {
+        uint32_t sound, wrong = 1;
+
+        if (data[at] < 0x80)
+            sound = data[at] >= 0x20 && data[at] != '"' && data[at] != '\\';
+        else
+            sound = json_out_utf8(data + at, text.bytes - at, &wrong);
+        if (sound > 0) {
+            at += sound;
+            continue;
+        }
+        bytes = json_out_put(to, bytes, data + from, at - from);
+        if (data[at] < 0x80)
+            bytes = json_out_escape(to, bytes, data[at]);
+        else
+            bytes = json_out_put(to, bytes, "\xEF\xBF\xBD", 3);
+        at += wrong;
+        from = at;
+    }
+    if (at > from)
+        bytes = json_out_put(to, bytes, data + from, at - from);
+    return json_out_put(to, bytes, "\"", 1);
 }
 
 void sl_json_quote(struct sl_buf *buf, struct sl_slice text)
 {
-    const unsigned char *data = (const unsigned char *)text.data;
-    uint32_t from = 0, at = 0, wrong;
+    size_t bytes = sl_json_quote_to(text, NULL);
+    char *to = sl_buf_reserve(buf, bytes);
 
-    sl_buf_char(buf, '"');
-    while (at < text.bytes) {
-        uint32_t bytes;
-
-        if (data[at] < 0x80 && data[at] >= 0x20 && data[at] != '"' && data[at] != '\\') {
-            at++;
-            continue;
-        }
-        bytes = data[at] < 0x80 ? 0 : json_out_utf8(data + at, text.bytes - at, &wrong);
-        if (bytes > 0) {
-            at += bytes;
-            continue;
-        }
-        sl_buf_append(buf, data + from, at - from);
-        if (data[at] < 0x80) {
-            json_out_escape(buf, data[at]);
-            wrong = 1;
-        } else {
-            sl_buf_append(buf, "\xEF\xBF\xBD", 3);
-        }
-        at += wrong;
-        from = at;
-    }
-    sl_buf_append(buf, data + from, at - from);
-    sl_buf_char(buf, '"');
+    if (to == NULL)
+        return;
+    (void)sl_json_quote_to(text, to);
+    sl_buf_added(buf, bytes);
 }
 
 void sl_json_out_slice(struct sl_json_out *out, struct sl_slice text)

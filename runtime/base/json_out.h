@@ -54,5 +54,7 @@ void sl_json_out_bool_at(struct sl_json_out *out, const char *key, bool value);
 
 /* The quoted JSON string of a text, appended to a buffer: no writer needed. */
 void sl_json_quote(struct sl_buf *buf, struct sl_slice text);
+/* The same into memory that has room; `to` NULL only counts. Returns the bytes, quotes included; no NUL. */
+size_t sl_json_quote_to(struct sl_slice text, char *to);
 
 #endif
