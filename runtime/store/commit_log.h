@@ -16,7 +16,7 @@
 #include "runtime/base/fs.h"
 #include "runtime/base/slice.h"
 
-enum { SL_COMMIT_KEY_BYTES = 16 << 20, SL_COMMIT_VALUE_BYTES = 16 << 20 }; /* largest; above: -SL_E_LIMIT */
+enum { SL_COMMIT_LOG_KEY_BYTES = 16 << 20, SL_COMMIT_LOG_VALUE_BYTES = 16 << 20 }; /* largest; above: -SL_E_LIMIT */
 
 /* A commit is a set of changes to a key/value map, as in a compacted topic: value.data NULL removes (a tombstone). */
 struct sl_commit_change {

@@ -54,9 +54,9 @@ static uint64_t commit_body_bytes(const struct sl_commit_change *changes, uint32
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (changes[i].key.bytes > SL_COMMIT_KEY_BYTES)
+        if (changes[i].key.bytes > SL_COMMIT_LOG_KEY_BYTES)
             return 0;
-        if (changes[i].value.data != NULL && changes[i].value.bytes > SL_COMMIT_VALUE_BYTES)
+        if (changes[i].value.data != NULL && changes[i].value.bytes > SL_COMMIT_LOG_VALUE_BYTES)
             return 0;
         bytes += COMMIT_CHANGE_BYTES + (uint64_t)changes[i].key.bytes;
         bytes += changes[i].value.data != NULL ? changes[i].value.bytes : 0;
