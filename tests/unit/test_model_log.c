@@ -321,6 +321,38 @@ static void test_a_silent_member_loses_its_partitions_and_its_commits_are_fenced
     sl_model_free(world.model);
 }
 
+static void test_a_commit_of_a_former_generation_is_fenced_though_the_member_lives(void **state)
+{
+    struct world world;
+    struct reader a, b;
+    struct sl_err err;
+    (void)state;
+    world_init(&world);
+    sl_model_topic(world.model, "in", 2);
+    sl_model_topic(world.model, "out", 1);
+    reader_open(&a, world.model, "in", NULL);
+    reader_poll(&a);
+    struct sl_klog_producer *producer = producer_of(&a, "t");
+    struct sl_klog_group *former = a.kind->group_snapshot(a.consumer);
+    reader_open(&b, world.model, "in", NULL);
+    for (int i = 0; i < 3; i++) {
+        reader_poll(&b);
+        reader_poll(&a);
+    }
+    assert_int_equal(a.assigned.count, 1);
+    assert_int_equal(transact(&a, producer, former, 1, &err), -SL_E_BROKER);
+    assert_int_equal(err.remedy, SL_REMEDY_FENCE);
+    assert_non_null(strstr(err.text, "ILLEGAL_GENERATION"));
+    assert_int_equal(a.kind->abort(producer, &err), 0);
+    struct sl_klog_group *present = a.kind->group_snapshot(a.consumer);
+    assert_int_equal(transact(&a, producer, present, 1, &err), 0);
+    a.kind->group_free(former);
+    a.kind->group_free(present);
+    reader_close(&a);
+    reader_close(&b);
+    sl_model_free(world.model);
+}
+
 static void test_a_heartbeat_beside_poll_keeps_a_member(void **state)
 {
     struct world world;
@@ -371,6 +403,7 @@ static void test_a_static_member_comes_back_without_a_rebalance_and_fences_its_f
     assert_int_equal(other.revokes, revokes);
     assert_true(transact(&old, producer, group, 1, &err) != 0);
     assert_int_equal(err.remedy, SL_REMEDY_FENCE);
+    assert_non_null(strstr(err.text, "FENCED_INSTANCE_ID"));
     reader_poll(&old);
     reader_poll(&old);
     assert_int_equal(old.fatals, 1);
@@ -866,6 +899,7 @@ int main(void)
         cmocka_unit_test(test_an_open_transaction_holds_back_what_follows_it),
         cmocka_unit_test(test_partitions_are_shared_by_range_and_move_only_after_every_member_let_go),
         cmocka_unit_test(test_a_silent_member_loses_its_partitions_and_its_commits_are_fenced),
+        cmocka_unit_test(test_a_commit_of_a_former_generation_is_fenced_though_the_member_lives),
         cmocka_unit_test(test_a_heartbeat_beside_poll_keeps_a_member),
         cmocka_unit_test(test_a_static_member_comes_back_without_a_rebalance_and_fences_its_former_self),
         cmocka_unit_test(test_a_static_member_closes_without_leaving_and_a_dynamic_one_leaves),

@@ -1,0 +1,409 @@
+/* control.c: routes requests to the process and answers them, on libmicrohttpd's own threads.
+ *
+ * A request goes: control_handle (once per piece) -> control_admit (who asks) -> body collected -> control_answer (route, call the
+ * source under the lock, one response). Ownership: the request struct lives in the connection's context and is freed by
+ * control_completed, which libmicrohttpd calls once for every request that got a context.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/control/control.h"
+
+#include <assert.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/base/json_out.h"
+#include "runtime/control/listen.h"
+#include "runtime/control/page.h"
+
+enum { CONTROL_MAGIC = 0x63746c73, CONTROL_BODY_BYTES = 1 << 20, CONTROL_CONNECTIONS = 64, CONTROL_SILENCE_S = 30 };
+enum { CONTROL_TOKEN_BYTES_MIN = 16 };
+
+struct control_place { /* one listening socket and its thread */
+    struct sl_control *control;
+    struct MHD_Daemon *daemon;
+    bool local; /* the Unix socket: peer credentials; else the token */
+};
+
+struct sl_control {
+    uint32_t magic;
+    struct sl_control_source source;
+    pthread_mutex_t lock; /* around every call into source */
+    struct control_place places[2];
+    char *socket, *token;
+    uint64_t device, inode;
+    uint16_t port;
+};
+
+struct control_request {
+    struct sl_buf body;
+    bool too_large;
+};
+
+struct control_response {
+    unsigned status;
+    const char *type;
+    struct sl_buf body;
+    const char *allow; /* 405 */
+};
+
+static const char control_json[] = "application/json", control_text[] = "text/plain; charset=utf-8";
+
+static void control_fail(struct control_response *response, unsigned status, const char *text)
+{
+    struct sl_json_out out;
+    sl_buf_reset(&response->body);
+    response->status = status;
+    response->type = control_json;
+    sl_json_out_init(&out, &response->body);
+    sl_json_out_object(&out);
+    sl_json_out_str_at(&out, "error", text);
+    sl_json_out_end_object(&out);
+    sl_buf_char(&response->body, '\n');
+}
+
+/* ---- routes ---- */
+
+static void route_page(struct sl_control *control, const char *path, const char *body, bool trusted,
+                       struct control_response *response)
+{
+    (void)control;
+    (void)path;
+    (void)body;
+    (void)trusted;
+    response->type = "text/html; charset=utf-8";
+    sl_buf_text(&response->body, sl_control_page);
+}
+
+static void route_status(struct sl_control *control, const char *path, const char *body, bool trusted,
+                         struct control_response *response)
+{
+    const struct sl_control_source *source = &control->source;
+    (void)path;
+    (void)body;
+    (void)trusted;
+    if (source->status == NULL)
+        control_fail(response, MHD_HTTP_NOT_FOUND, "this process offers no status");
+    else if (source->status(source->user, &response->body) != 0)
+        control_fail(response, MHD_HTTP_SERVICE_UNAVAILABLE, "the status cannot be had now");
+}
+
+static void route_metrics(struct sl_control *control, const char *path, const char *body, bool trusted,
+                          struct control_response *response)
+{
+    const struct sl_control_source *source = &control->source;
+    (void)path;
+    (void)body;
+    (void)trusted;
+    response->type = "text/plain; version=0.0.4; charset=utf-8";
+    if (source->metrics == NULL)
+        control_fail(response, MHD_HTTP_NOT_FOUND, "this process offers no metrics");
+    else if (source->metrics(source->user, &response->body) != 0)
+        control_fail(response, MHD_HTTP_SERVICE_UNAVAILABLE, "the metrics cannot be had now");
+}
+
+/* A probe without a token learns the verdict only: the reason may hold names. */
+static void control_probe(int (*ask)(void *user, char *why, size_t bytes), void *user, bool trusted,
+                          struct control_response *response)
+{
+    char why[480] = "";
+    response->type = control_text;
+    if (ask == NULL || ask(user, why, sizeof(why)) == 1)
+        sl_buf_text(&response->body, "ok\n");
+    else
+        control_fail(response, MHD_HTTP_SERVICE_UNAVAILABLE, trusted && why[0] != '\0' ? why : "not now");
+}
+
+static void route_healthz(struct sl_control *control, const char *path, const char *body, bool trusted,
+                          struct control_response *response)
+{
+    (void)path;
+    (void)body;
+    control_probe(control->source.healthy, control->source.user, trusted, response);
+}
+
+static void route_readyz(struct sl_control *control, const char *path, const char *body, bool trusted,
+                         struct control_response *response)
+{
+    (void)path;
+    (void)body;
+    control_probe(control->source.ready, control->source.user, trusted, response);
+}
+
+static void route_command(struct sl_control *control, const char *path, const char *body, bool trusted,
+                          struct control_response *response)
+{
+    const struct sl_control_source *source = &control->source;
+    (void)trusted;
+    int status = source->command != NULL ? source->command(source->user, path, body, &response->body) : 1;
+    if (status > 0)
+        control_fail(response, MHD_HTTP_NOT_FOUND, "no such command");
+    else if (status < 0 && response->body.bytes == 0)
+        control_fail(response, MHD_HTTP_INTERNAL_SERVER_ERROR, "the command failed");
+    else if (status < 0)
+        response->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+struct control_route {
+    const char *method, *path; /* a path that ends in '/' (but "/" itself) is a prefix */
+    bool open;                 /* needs no token */
+    void (*handler)(struct sl_control *control, const char *path, const char *body, bool trusted,
+                    struct control_response *response);
+};
+
+static const struct control_route control_routes[] = {
+    {"GET", "/", true, route_page},
+    {"GET", "/status", false, route_status},
+    {"GET", "/metrics", false, route_metrics},
+    {"GET", "/healthz", true, route_healthz},
+    {"GET", "/readyz", true, route_readyz},
+    {"POST", "/command/", false, route_command},
+};
+
+static const struct control_route *control_find(const char *path, const char **ret_rest)
+{
+    for (size_t i = 0; i < sizeof(control_routes) / sizeof(control_routes[0]); i++) {
+        const struct control_route *route = &control_routes[i];
+        size_t bytes = strlen(route->path);
+        bool prefix = bytes > 1 && route->path[bytes - 1] == '/';
+        *ret_rest = path + bytes;
+        if (prefix ? strncmp(path, route->path, bytes) == 0 : strcmp(path, route->path) == 0)
+            return route;
+    }
+    return NULL;
+}
+
+static bool control_method_fits(const struct control_route *route, const char *method)
+{
+    return strcmp(method, route->method) == 0 || (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+}
+
+/* ---- who asks ---- */
+
+/* Takes as long for a wrong first byte as for a wrong last one. */
+static bool control_same_token(const char *given, const char *token)
+{
+    size_t given_bytes = strlen(given), bytes = strlen(token);
+    unsigned char differ = given_bytes != bytes;
+    for (size_t i = 0; i < given_bytes; i++)
+        differ |= (unsigned char)(given[i] ^ token[i < bytes ? i : 0]);
+    return differ == 0;
+}
+
+static bool control_trusted(const struct control_place *place, struct MHD_Connection *connection)
+{
+    if (place->local) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        return info != NULL && sl_listen_peer_allowed(info->connect_fd);
+    }
+    const char *given = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    return given != NULL && strncmp(given, "Bearer ", 7) == 0 && control_same_token(given + 7, place->control->token);
+}
+
+static bool control_admit(const struct control_place *place, bool trusted, const struct control_route *route,
+                          struct control_response *response)
+{
+    if (trusted || (!place->local && route != NULL && route->open))
+        return true;
+    if (place->local)
+        control_fail(response, MHD_HTTP_FORBIDDEN, "only root, the process's user and its group may connect here");
+    else
+        control_fail(response, MHD_HTTP_UNAUTHORIZED, "send the header Authorization: Bearer TOKEN (control.token)");
+    return false;
+}
+
+/* ---- one request ---- */
+
+static enum MHD_Result control_send(struct MHD_Connection *connection, struct control_response *response)
+{
+    size_t bytes = 0;
+    if (sl_buf_failed(&response->body)) {
+        sl_buf_fini(&response->body);
+        sl_buf_init(&response->body);
+        response->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    char *text = sl_buf_take(&response->body, &bytes);
+    struct MHD_Response *made = MHD_create_response_from_buffer(text != NULL ? bytes : 0, text,
+                                                                text != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    if (made == NULL) {
+        free(text);
+        return MHD_NO;
+    }
+    (void)MHD_add_response_header(made, MHD_HTTP_HEADER_CONTENT_TYPE, response->type);
+    (void)MHD_add_response_header(made, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    (void)MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
+    (void)MHD_add_response_header(made, "Content-Security-Policy",
+                                  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+                                  "connect-src 'self'; frame-ancestors 'none'");
+    if (response->allow != NULL)
+        (void)MHD_add_response_header(made, MHD_HTTP_HEADER_ALLOW, response->allow);
+    if (response->status == MHD_HTTP_UNAUTHORIZED)
+        (void)MHD_add_response_header(made, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    enum MHD_Result result = MHD_queue_response(connection, response->status, made);
+    MHD_destroy_response(made);
+    return result;
+}
+
+static void control_answer(struct control_place *place, const char *path, const char *method,
+                           const struct control_request *request, bool trusted, struct control_response *response)
+{
+    const char *rest;
+    const struct control_route *route = control_find(path, &rest);
+    if (!control_admit(place, trusted, route, response)) {
+        return;
+    } else if (route == NULL) {
+        control_fail(response, MHD_HTTP_NOT_FOUND, "no such path; GET / /status /metrics /healthz /readyz, POST /command/NAME");
+    } else if (!control_method_fits(route, method)) {
+        response->allow = route->method;
+        control_fail(response, MHD_HTTP_METHOD_NOT_ALLOWED, strcmp(route->method, "GET") == 0 ? "only GET" : "only POST");
+    } else if (request->too_large) {
+        control_fail(response, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than 1 MiB");
+    } else {
+        (void)pthread_mutex_lock(&place->control->lock);
+        route->handler(place->control, rest, sl_buf_str(&request->body), trusted, response);
+        (void)pthread_mutex_unlock(&place->control->lock);
+    }
+}
+
+static void control_collect(struct control_request *request, const char *data, size_t bytes)
+{
+    if (request->body.bytes + bytes > CONTROL_BODY_BYTES)
+        request->too_large = true;
+    else
+        sl_buf_append(&request->body, data, bytes);
+}
+
+static enum MHD_Result control_handle(void *user, struct MHD_Connection *connection, const char *path, const char *method,
+                                      const char *version, const char *data, size_t *bytes, void **context)
+{
+    struct control_place *place = user;
+    struct control_request *request = *context;
+    (void)version;
+    assert(place->control->magic == CONTROL_MAGIC);
+    if (request == NULL) {
+        *context = calloc(1, sizeof(*request));
+        return *context != NULL ? MHD_YES : MHD_NO;
+    }
+    if (*bytes > 0) {
+        control_collect(request, data, *bytes);
+        *bytes = 0;
+        return MHD_YES;
+    }
+    struct control_response response = {.status = MHD_HTTP_OK, .type = control_json};
+    control_answer(place, path, method, request, control_trusted(place, connection), &response);
+    return control_send(connection, &response);
+}
+
+static void control_completed(void *user, struct MHD_Connection *connection, void **context,
+                              enum MHD_RequestTerminationCode code)
+{
+    struct control_request *request = *context;
+    (void)user;
+    (void)connection;
+    (void)code;
+    if (request != NULL) {
+        sl_buf_fini(&request->body);
+        free(request);
+        *context = NULL;
+    }
+}
+
+/* ---- opening and closing ---- */
+
+static int control_start(struct sl_control *control, struct control_place *place, int fd, bool local, struct sl_err *err)
+{
+    place->control = control;
+    place->local = local;
+    place->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
+                                     control_handle, place, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd,
+                                     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONTROL_CONNECTIONS,
+                                     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONTROL_SILENCE_S, MHD_OPTION_NOTIFY_COMPLETED,
+                                     control_completed, NULL, MHD_OPTION_END);
+    if (place->daemon == NULL)
+        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, 0, "the control server cannot start its thread");
+    return 0;
+}
+
+static int control_open_socket(struct sl_control *control, const char *path, struct sl_err *err)
+{
+    int fd, status = sl_listen_unix(path, &fd, &control->device, &control->inode, err);
+    if (status != 0)
+        return status;
+    control->socket = strdup(path);
+    if (control->socket == NULL) {
+        sl_unlisten_unix(path, control->device, control->inode);
+        status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+    } else {
+        status = control_start(control, &control->places[0], fd, true, err);
+    }
+    if (status != 0)
+        (void)close(fd);
+    return status;
+}
+
+static int control_open_tcp(struct sl_control *control, const struct sl_control_settings *settings, struct sl_err *err)
+{
+    if (settings->token == NULL || strlen(settings->token) < CONTROL_TOKEN_BYTES_MIN)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                       "control.listen %s needs control.token with at least %d bytes: whoever reaches the port could give orders",
+                       settings->listen, (int)CONTROL_TOKEN_BYTES_MIN);
+    control->token = strdup(settings->token);
+    if (control->token == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+    int fd, status = sl_listen_tcp(settings->listen, &fd, &control->port, err);
+    if (status != 0)
+        return status;
+    status = control_start(control, &control->places[1], fd, false, err);
+    if (status != 0)
+        (void)close(fd);
+    return status;
+}
+
+int sl_control_open(const struct sl_control_settings *settings, const struct sl_control_source *source,
+                    struct sl_control **ret_control, struct sl_err *err)
+{
+    struct sl_control *control = calloc(1, sizeof(*control));
+    int status = 0;
+    if (control == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+    control->magic = CONTROL_MAGIC;
+    control->source = *source;
+    (void)pthread_mutex_init(&control->lock, NULL);
+    if (settings->socket != NULL)
+        status = control_open_socket(control, settings->socket, err);
+    if (status == 0 && settings->listen != NULL)
+        status = control_open_tcp(control, settings, err);
+    if (status != 0) {
+        (void)sl_control_close(control);
+        return status;
+    }
+    *ret_control = control;
+    return 0;
+}
+
+/* The name goes first: who comes now finds no socket, rather than one that hangs up. */
+struct sl_control *sl_control_close(struct sl_control *control)
+{
+    if (control == NULL)
+        return NULL;
+    assert(control->magic == CONTROL_MAGIC);
+    if (control->socket != NULL)
+        sl_unlisten_unix(control->socket, control->device, control->inode);
+    for (size_t i = 0; i < sizeof(control->places) / sizeof(control->places[0]); i++)
+        if (control->places[i].daemon != NULL)
+            MHD_stop_daemon(control->places[i].daemon);
+    (void)pthread_mutex_destroy(&control->lock);
+    if (control->token != NULL)
+        explicit_bzero(control->token, strlen(control->token));
+    free(control->token);
+    free(control->socket);
+    control->magic = 0;
+    free(control);
+    return NULL;
+}
+
+uint16_t sl_control_port(const struct sl_control *control)
+{
+    return control->port;
+}

@@ -1,0 +1,43 @@
+/* control.h: the control server: HTTP/1.1 and JSON on a Unix socket and, if asked for, on TCP behind a bearer token.
+ *
+ * Threads: one a listening place, made here; calls into the source come from them, one at a time (a lock inside), so a source
+ * must hand over to the engine's threads by itself. Close returns after the last of them.
+ * Routes: GET / (a page that shows the status), /status (JSON), /metrics (Prometheus text), /healthz, /readyz; POST /command/NAME.
+ * Whatever fails is JSON: {"error": "…"} with 400, 401, 403, 404, 405, 413, 500 or 503.
+ * Limits: bodies 1 MiB, 64 connections a place, 30 s of silence a connection.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_RUNTIME_CONTROL_CONTROL_H
+#define SL_RUNTIME_CONTROL_CONTROL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/buf.h"
+#include "runtime/base/err.h"
+
+struct sl_control;
+
+/* What the server asks of the process. NULL slots: not offered (404). */
+struct sl_control_source {
+    void *user;
+    int (*status)(void *user, struct sl_buf *json);  /* 0, or non-zero: not to be had now (503) */
+    int (*metrics)(void *user, struct sl_buf *text); /* likewise */
+    int (*healthy)(void *user, char *why, size_t bytes); /* 1 yes; 0 no, and why (503) */
+    int (*ready)(void *user, char *why, size_t bytes);   /* likewise */
+    /* path: what stands behind /command/; body: NUL-terminated, "" without one. 0: json is the answer; 1: no such command (404);
+     * < 0: it failed, json says how (500, or a default text where json is empty). */
+    int (*command)(void *user, const char *path, const char *body, struct sl_buf *json);
+};
+
+struct sl_control_settings {
+    const char *socket; /* path, or NULL: none */
+    const char *listen; /* HOST:PORT, or NULL: none */
+    const char *token;  /* bearer token of listen; required with it, at least 16 bytes */
+};
+
+int sl_control_open(const struct sl_control_settings *settings, const struct sl_control_source *source,
+                    struct sl_control **ret_control, struct sl_err *err);
+struct sl_control *sl_control_close(struct sl_control *control);
+uint16_t sl_control_port(const struct sl_control *control); /* of listen; 0: none */
+
+#endif
