@@ -96,7 +96,7 @@ static int time_epoch(struct sl_slice text, int64_t *ret_unix_ms)
 
     if (time_number_scan(text, &number) != 0)
         return -1;
-    magnitude = time_magnitude(&number);
+    magnitude = number.digits == 0 ? 0 : time_magnitude(&number);
     if (magnitude > TIME_DIGITS)
         return -1;
     scale = number.exponent + (magnitude <= 11 ? 3 : magnitude <= 14 ? 0 : magnitude <= 17 ? -3 : -6);
