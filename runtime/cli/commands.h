@@ -1,0 +1,23 @@
+/* commands.h: the commands' entry points, as named in the table. Each returns an enum sl_exit.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_RUNTIME_CLI_COMMANDS_H
+#define SL_RUNTIME_CLI_COMMANDS_H
+
+struct sl_cli;
+
+int sl_command_run(struct sl_cli *cli);
+int sl_command_check(struct sl_cli *cli);
+int sl_command_test(struct sl_cli *cli);
+int sl_command_graph(struct sl_cli *cli);
+int sl_command_operators(struct sl_cli *cli);
+int sl_command_topologies(struct sl_cli *cli);
+int sl_command_cat(struct sl_cli *cli);
+int sl_command_status(struct sl_cli *cli);
+int sl_command_audit(struct sl_cli *cli);
+int sl_command_spool(struct sl_cli *cli);
+int sl_command_version(struct sl_cli *cli);
+int sl_command_help(struct sl_cli *cli);
+int sl_command_docs(struct sl_cli *cli);
+int sl_command_complete(struct sl_cli *cli);
+
+#endif

@@ -1,0 +1,151 @@
+/* table.c: every command of sluice: one row each, from which help, manual page, completion and reference are printed.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/cli/cli.h"
+
+#include <string.h>
+
+#include "runtime/cli/commands.h"
+
+#define TABLE_JSON {"json", NULL, "Print one JSON document instead of text."}
+#define TABLE_CONFIG {"config", "FILE", "The process file (sluice.yaml); without it every setting has its default."}
+#define TABLE_SOCKET {"socket", "PATH", "Control socket of the server; else SLUICE_SOCKET, else the one in the data folder."}
+#define TABLE_DATA_DIR {"data-dir", "DIR", "Folder of all state (default ./sluice-data)."}
+
+#ifdef SLUICE_CLI_RUN
+static const struct sl_option table_run[] = {
+    TABLE_CONFIG,
+    TABLE_DATA_DIR,
+    {"once", NULL, "End when every source is at its end and everything is committed."},
+    {"for", "DURATION", "End cleanly after this long, such as 10s."},
+    {"workers", "COUNT", "Worker threads (default: usable CPUs)."},
+    {"memory", "SIZE", "Memory of the process, such as 256MiB."},
+    {"socket", "PATH", "Control socket to listen on (default: control.sock in the data folder)."},
+    {"quiet", NULL, "No progress, no summary."},
+    {NULL, NULL, NULL},
+};
+#endif
+
+#ifdef SLUICE_CLI_TEST
+static const struct sl_option table_test[] = {
+    {"case", "NAME", "Only cases whose name contains NAME."},
+    TABLE_CONFIG,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+#endif
+
+#ifdef SLUICE_CLI_AUDIT
+static const struct sl_option table_audit[] = {
+    TABLE_CONFIG,
+    TABLE_DATA_DIR,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+#endif
+
+static const struct sl_option table_check[] = {
+    TABLE_CONFIG,
+    {"connect", NULL, "Also open a connection to every broker that is named."},
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
+static const struct sl_option table_graph[] = {
+    {"format", "dot|mermaid", "Graphviz (default) or Mermaid."},
+    TABLE_CONFIG,
+    {NULL, NULL, NULL},
+};
+
+static const struct sl_option table_operators[] = {
+    {"markdown", NULL, "Print the reference page of the docs."},
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
+static const struct sl_option table_topologies[] = {
+    {"dir", "DIR", "Folder to list (default: topologies, or the installed ones)."},
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
+static const struct sl_option table_cat[] = {
+    {"partition", "NUMBER", "Only this partition of a spool topic."},
+    {"offset", "NUMBER", "Start at this offset of a spool topic."},
+    {"limit", "COUNT", "Stop after this many records."},
+    TABLE_DATA_DIR,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
+static const struct sl_option table_status[] = {
+    TABLE_SOCKET,
+    TABLE_DATA_DIR,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
+static const struct sl_option table_spool[] = {
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+static const char *const table_spool_words[] = {"check", "repair", NULL};
+
+static const struct sl_option table_docs[] = {
+    {"man", NULL, "Print a manual page (roff) instead of Markdown."},
+    {NULL, NULL, NULL},
+};
+
+static const struct sl_option table_none[] = {{NULL, NULL, NULL}};
+static const struct sl_option table_version[] = {TABLE_JSON, {NULL, NULL, NULL}};
+static const char *const table_shells[] = {"bash", NULL};
+
+static const struct sl_command table[] = {
+#ifdef SLUICE_CLI_RUN
+    {"run", "FILE...", 0, 1000, "Run topologies until stopped; Ctrl-C drains and ends cleanly.",
+     "sluice run topologies/quickstart/topology.yaml --for 10s", table_run, NULL, sl_command_run},
+#endif
+    {"check", "FILE...", 0, 1000, "Check topology files: every problem with file, line, column and remedy.",
+     "sluice check topologies/company-bus/topology.yaml", table_check, NULL, sl_command_check},
+#ifdef SLUICE_CLI_TEST
+    {"test", "FILE|DIR...", 1, 1000, "Run the cases of a topology's tests folder.",
+     "sluice test topologies/quickstart", table_test, NULL, sl_command_test},
+#endif
+    {"graph", "FILE", 1, 1, "Draw a topology as Graphviz or Mermaid text.",
+     "sluice graph topology.yaml | dot -Tsvg > topology.svg", table_graph, NULL, sl_command_graph},
+    {"status", "", 0, 0, "Show what the running server does: topologies, lag, fates per sink.",
+     "sluice status --socket /run/sluice/control.sock", table_status, NULL, sl_command_status},
+    {"cat", "spool TOPIC|PATH...", 1, 1000,
+     "Print records: a topic of a closed spool, or the files of a landing or dead-letter folder.",
+     "sluice cat sluice-data/landing | head", table_cat, NULL, sl_command_cat},
+#ifdef SLUICE_CLI_AUDIT
+    {"audit", "[FILE]", 0, 1, "Read source and landing zone again and prove the ledger's counts.",
+     "sluice audit topologies/quickstart/topology.yaml", table_audit, NULL, sl_command_audit},
+#endif
+    {"spool", "check|repair DIR", 2, 2, "Look for damage in a closed spool; repair cuts it out, offsets keep their holes.",
+     "sluice spool check sluice-data/spool", table_spool, table_spool_words, sl_command_spool},
+    {"operators", "[NAME]", 0, 1, "List sources, operators and sinks, or the settings of one.", "sluice operators files",
+     table_operators, NULL, sl_command_operators},
+    {"topologies", "", 0, 0, "List the topologies that are ready to run.", "sluice topologies", table_topologies, NULL,
+     sl_command_topologies},
+    {"docs", "", 0, 0, "Print the reference of this command line.", "sluice docs --man | man -l -", table_docs, NULL,
+     sl_command_docs},
+    {"complete", "bash", 1, 1, "Print a completion script.", "source <(sluice complete bash)", table_none, table_shells,
+     sl_command_complete},
+    {"version", "", 0, 0, "Print the version and what it is built on.", "sluice version --json", table_version, NULL,
+     sl_command_version},
+    {"help", "[COMMAND]", 0, 1, "Explain a command.", "sluice help run", table_none, NULL, sl_command_help},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct sl_command *sl_cli_commands(void)
+{
+    return table;
+}
+
+const struct sl_command *sl_cli_find(const struct sl_command *commands, const char *name)
+{
+    for (; commands->name != NULL; commands++)
+        if (strcmp(commands->name, name) == 0)
+            return commands;
+    return NULL;
+}
