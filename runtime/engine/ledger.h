@@ -7,7 +7,7 @@
 #include "runtime/engine/batch.h"
 
 struct sl_ledger_row {
-    uint32_t sink; /* component index */
+    uint32_t sink; /* component index plus one; 0: a free row */
     uint32_t service;
     uint8_t level;
     uint64_t fates[SL_FATES]; /* [SL_LIVE] is in */
@@ -17,7 +17,7 @@ struct sl_ledger_row {
 };
 
 struct sl_ledger {
-    struct sl_ledger_row *rows; /* open addressing by (sink, service, level); in == 0 is free */
+    struct sl_ledger_row *rows; /* open addressing by (sink, service, level) */
     uint32_t rows_count, rows_cap;
 };
 

@@ -18,6 +18,7 @@
 struct sl_slot; /* slot.h */
 struct sl_spool; /* store/spool.h */
 struct sl_flush;
+struct sl_topology;
 struct sl_klog;
 struct sl_klog_producer;
 struct sl_ledger;
@@ -83,6 +84,9 @@ struct sl_source_kind {
     struct sl_head head;
     uint32_t flags;
     int (*open)(void *self, const struct sl_api *api, const void *config, struct sl_slot *slot, struct sl_err *err);
+    /* How many partitions there are to share out, for the default of `consumers:`; may block; NULL: few. */
+    int (*partitions)(const struct sl_api *api, const void *config, const struct sl_topology *topology, struct sl_klog *log,
+                      uint32_t *ret_count, struct sl_err *err);
     /* Fills `batch` (arrays in batch->arena). Returns 1 a batch, 0 nothing now, <0 failed (err says the remedy). The
      * borrowed payloads stay valid until the next poll() or release(). Calls sl_slot_assign/revoke as partitions come and go. */
     int (*poll)(void *self, struct sl_batch *batch, struct sl_err *err);

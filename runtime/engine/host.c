@@ -1,0 +1,393 @@
+/* host.c: the process: opens data_dir, spool, commit logs, shares and workers in this order, closes them in the opposite one.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/engine/host.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/engine/worker.h"
+#include "runtime/store/commit_log.h"
+#include "runtime/store/data_dir.h"
+
+struct host_topology {
+    const struct sl_topology *topology;
+    struct sl_shared shared;
+    struct sl_api *apis; /* by component, for share(); kept because a share may keep its api */
+    uint64_t flush_number;
+};
+
+struct sl_host {
+    struct sl_host_settings settings;
+    struct sl_fs *fs;
+    struct sl_data_dir data_dir;
+    bool has_data_dir;
+    struct sl_spool *spool;
+    struct host_topology *topologies;
+    uint32_t topologies_count;
+    struct sl_worker **workers;
+    uint32_t workers_count;
+};
+
+static uint64_t host_now(void *env)
+{
+    (void)env;
+    return sl_clock_now_ns();
+}
+
+static int64_t host_unix(void *env)
+{
+    (void)env;
+    return sl_clock_unix_ms();
+}
+
+static void host_spool_report(void *env, const struct sl_err *err)
+{
+    struct sl_host *host = env;
+    host->settings.log(host->settings.user, "spool", err, err->code == SL_OK ? "spool recovered" : "spool");
+}
+
+static int host_open_spool(struct sl_host *host, struct sl_err *err)
+{
+    const struct sl_spool_config *conf = &host->settings.process->spool;
+    struct sl_spool_settings settings = {
+        .segment_bytes = conf->segment_bytes,
+        .hold_bytes = conf->hold_bytes,
+        .hold_age_ns = conf->hold_age_ns,
+        .fsync = (enum sl_spool_fsync)conf->fsync,
+        .when_full = SL_SPOOL_BLOCK,
+        .append_queue_bytes = host->settings.process->memory_bytes / 20,
+        .unix_ms = host_unix,
+        .now_ns = host_now,
+        .env = host,
+        .report = host_spool_report,
+    };
+    char path[4096];
+
+    (void)snprintf(path, sizeof(path), "%s/spool", host->data_dir.path);
+    return sl_spool_open(host->fs, path, &settings, &host->spool, err);
+}
+
+/* ---- one topology ---- */
+
+struct host_env { /* behind the api of share(): no slot yet */
+    struct sl_host *host;
+    const struct sl_topology *topology;
+};
+
+static void host_api_log(void *env, const struct sl_err *err, const char *what)
+{
+    const struct host_env *from = env;
+    from->host->settings.log(from->host->settings.user, from->topology->name, err, what);
+}
+
+static void host_api_wake(void *env)
+{
+    (void)env;
+}
+
+static void host_api_tally(void *env, const void *self, uint32_t counter, uint64_t by)
+{
+    (void)env;
+    (void)self;
+    (void)counter;
+    (void)by;
+}
+
+static int host_share(struct sl_host *host, struct host_topology *at, uint32_t index, struct sl_err *err)
+{
+    const struct sl_component *conf = &at->topology->components[index];
+    struct sl_api *api = &at->apis[index];
+    struct host_env *env;
+
+    if (conf->head->share == NULL)
+        return 0;
+    env = calloc(1, sizeof(*env));
+    if (env == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for %s", conf->name);
+    *env = (struct host_env){host, at->topology};
+    *api = (struct sl_api){
+        .env = env, .fs = host->fs, .now_ns = host_now, .unix_ms = host_unix, .tally = host_api_tally, .wake = host_api_wake,
+        .log = host_api_log, .node = host->settings.process->node, .data_dir = host->data_dir.path,
+        .topology = at->topology->name, .component = conf->name, .base_dir = at->topology->base_dir,
+        .epoch = host->data_dir.epoch, .slots = at->shared.slots, .share_bytes = at->shared.memory_bytes / 10,
+        .max_record_bytes = host->settings.process->max_record_bytes, .spool = host->spool,
+    };
+    if (conf->head->share(api, conf->config, &at->shared.component_shared[index], err) != 0)
+        return sl_while(err, "%s", conf->name);
+    return 0;
+}
+
+/* consumers: default max(1, min(workers, partitions / 4)) (DESIGN.md 4.2). */
+static int host_slots(struct sl_host *host, struct host_topology *at, struct sl_err *err)
+{
+    uint32_t partitions = 0, slots = at->topology->consumers;
+
+    for (uint32_t c = 0; slots == 0 && c < at->topology->components_count; c++) {
+        const struct sl_component *conf = &at->topology->components[c];
+        const struct sl_source_kind *kind = (const struct sl_source_kind *)conf->head;
+        struct sl_api api = {.fs = host->fs, .base_dir = at->topology->base_dir, .topology = at->topology->name,
+                             .component = conf->name, .data_dir = host->data_dir.path};
+        uint32_t count = 0;
+        if (conf->role != SL_SOURCE || kind->partitions == NULL)
+            continue;
+        if (kind->partitions(&api, conf->config, at->topology, host->settings.klog, &count, err) != 0)
+            return sl_while(err, "source %s", conf->name);
+        partitions += count;
+    }
+    if (slots == 0)
+        slots = partitions / 4 < host->workers_count ? partitions / 4 : host->workers_count;
+    at->shared.slots = slots == 0 ? 1 : slots;
+    return 0;
+}
+
+static int host_open_topology(struct sl_host *host, struct host_topology *at, struct sl_err *err)
+{
+    const struct sl_process_config *process = host->settings.process;
+    char path[4096];
+
+    (void)snprintf(path, sizeof(path), "%s/topologies/%s", host->data_dir.path, at->topology->name);
+    if (sl_fs_mkdirs(host->fs, path, 0755) != 0)
+        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, 0, "cannot make folder %s", path);
+    at->shared = (struct sl_shared){
+        .topology = at->topology,
+        .node = process->node,
+        .data_dir = host->data_dir.path,
+        .epoch = host->data_dir.epoch,
+        .memory_bytes = at->topology->memory_bytes != 0 ? at->topology->memory_bytes
+                                                        : process->memory_bytes / host->topologies_count,
+        .max_record_bytes = process->max_record_bytes,
+        .spool = host->spool,
+        .flush_number = &at->flush_number,
+        .once = host->settings.once,
+    };
+    (void)snprintf(path, sizeof(path), "%s/topologies/%s/commit.log", host->data_dir.path, at->topology->name);
+    at->shared.component_shared = calloc(at->topology->components_count + 1, sizeof(void *));
+    at->apis = calloc(at->topology->components_count + 1, sizeof(*at->apis));
+    if (at->shared.component_shared == NULL || at->apis == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+    if (host_slots(host, at, err) != 0 || sl_commit_log_open(host->fs, path, &at->shared.commit_log, err) != 0)
+        return -(int)err->code;
+    for (uint32_t c = 0; c < at->topology->components_count; c++)
+        if (host_share(host, at, c, err) != 0)
+            return -(int)err->code;
+    return 0;
+}
+
+static int host_open_workers(struct sl_host *host, struct sl_err *err)
+{
+    struct sl_worker_settings settings = {host->fs, host->settings.klog, host->settings.log, host->settings.ended,
+                                          host->settings.user, 0};
+
+    for (uint32_t t = 0; t < host->topologies_count; t++)
+        settings.slots_max += host->topologies[t].shared.slots;
+    for (uint32_t w = 0; w < host->workers_count; w++) {
+        host->workers[w] = sl_worker_new(&settings, err);
+        if (host->workers[w] == NULL)
+            return -(int)err->code;
+    }
+    for (uint32_t t = 0, next = 0; t < host->topologies_count; t++)
+        for (uint32_t s = 0; s < host->topologies[t].shared.slots; s++, next++)
+            if (sl_worker_add(host->workers[next % host->workers_count], &host->topologies[t].shared, s, err) != 0)
+                return -(int)err->code;
+    return 0;
+}
+
+static int host_open_all(struct sl_host *host, struct sl_err *err)
+{
+    const struct sl_process_config *process = host->settings.process;
+
+    if (sl_data_dir_open(host->fs, process->data_dir, &host->data_dir, err) != 0)
+        return -(int)err->code;
+    host->has_data_dir = true;
+    host->workers_count = process->workers;
+    host->workers = calloc(host->workers_count, sizeof(struct sl_worker *));
+    host->topologies = calloc(host->settings.topologies_count, sizeof(*host->topologies));
+    if (host->workers == NULL || host->topologies == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+    host->topologies_count = host->settings.topologies_count;
+    if (host_open_spool(host, err) != 0)
+        return -(int)err->code;
+    for (uint32_t t = 0; t < host->topologies_count; t++) {
+        host->topologies[t].topology = host->settings.topologies[t];
+        if (host_open_topology(host, &host->topologies[t], err) != 0)
+            return sl_while(err, "topology %s", host->settings.topologies[t]->name);
+    }
+    return host_open_workers(host, err);
+}
+
+struct sl_host *sl_host_open(const struct sl_host_settings *settings, struct sl_err *err)
+{
+    struct sl_host *host = calloc(1, sizeof(*host));
+
+    assert(settings->topologies_count > 0 && settings->process->workers > 0);
+    if (host == NULL) {
+        (void)sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+        return NULL;
+    }
+    host->settings = *settings;
+    host->fs = sl_fs_posix();
+    if (host_open_all(host, err) != 0)
+        return sl_host_close(host);
+    return host;
+}
+
+int sl_host_start(struct sl_host *host, struct sl_err *err)
+{
+    for (uint32_t w = 0; w < host->workers_count; w++)
+        if (sl_worker_start(host->workers[w], err) != 0)
+            return -(int)err->code;
+    return 0;
+}
+
+void sl_host_drain(struct sl_host *host)
+{
+    for (uint32_t w = 0; w < host->workers_count; w++)
+        sl_worker_drain(host->workers[w]);
+}
+
+bool sl_host_idle(struct sl_host *host)
+{
+    for (uint32_t w = 0; w < host->workers_count; w++)
+        if (!sl_worker_idle(host->workers[w]))
+            return false;
+    return true;
+}
+
+static void host_close_topology(struct host_topology *at)
+{
+    for (uint32_t c = 0; at->shared.component_shared != NULL && c < at->topology->components_count; c++) {
+        const struct sl_head *head = at->topology->components[c].head;
+        if (at->shared.component_shared[c] != NULL && head->unshare != NULL)
+            head->unshare(at->shared.component_shared[c]);
+        free(at->apis[c].env);
+    }
+    free(at->shared.component_shared);
+    free(at->apis);
+    at->shared.commit_log = sl_commit_log_close(at->shared.commit_log);
+}
+
+struct sl_host *sl_host_close(struct sl_host *host)
+{
+    if (host == NULL)
+        return NULL;
+    for (uint32_t w = 0; host->workers != NULL && w < host->workers_count; w++)
+        host->workers[w] = sl_worker_free(host->workers[w]);
+    for (uint32_t t = 0; t < host->topologies_count; t++)
+        if (host->topologies[t].topology != NULL)
+            host_close_topology(&host->topologies[t]);
+    if (host->spool != NULL)
+        host->spool = sl_spool_close(host->spool);
+    free(host->workers);
+    free(host->topologies);
+    if (host->has_data_dir)
+        sl_data_dir_close(&host->data_dir);
+    free(host);
+    return NULL;
+}
+
+/* ---- status ---- */
+
+static struct sl_host_topology *host_view_find(struct sl_host *host, struct sl_host_topology *items, const struct sl_topology *topology)
+{
+    for (uint32_t t = 0; t < host->topologies_count; t++)
+        if (items[t].topology == topology)
+            return &items[t];
+    return NULL;
+}
+
+struct host_view {
+    struct sl_host *host;
+    struct sl_host_topology *items;
+    bool failed;
+};
+
+static void host_view_each(void *user, const struct sl_topology *topology, uint32_t index, const struct sl_slot_status *status,
+                           uint64_t age_ns, const char *waits_for)
+{
+    struct host_view *view = user;
+    struct sl_host_topology *item = host_view_find(view->host, view->items, topology);
+    struct sl_slot_status *sum = &item->sum;
+    uint32_t count = sum->partitions_count + status->partitions_count;
+    struct sl_slot_partition_status *partitions = realloc(sum->partitions, (count + 1) * sizeof(*partitions));
+
+    (void)index;
+    if (partitions == NULL || sl_ledger_add(&sum->ledger, &status->ledger) != 0) {
+        view->failed = true;
+        return;
+    }
+    memcpy(partitions + sum->partitions_count, status->partitions, status->partitions_count * sizeof(*partitions));
+    sum->partitions = partitions;
+    sum->partitions_count = count;
+    sum->batches += status->batches;
+    sum->records += status->records;
+    sum->bytes += status->bytes;
+    sum->commits += status->commits;
+    sum->commit_failures += status->commit_failures;
+    sum->rewinds += status->rewinds;
+    sum->gap_offsets += status->gap_offsets;
+    if (status->lag_records >= 0)
+        sum->lag_records = sum->lag_records < 0 ? status->lag_records : sum->lag_records + status->lag_records;
+    sum->lag_ms = status->lag_ms > sum->lag_ms ? status->lag_ms : sum->lag_ms;
+    item->slots++;
+    item->running += status->state == SL_SLOT_RUNNING || status->state == SL_SLOT_DRAINING;
+    item->failed += status->state == SL_SLOT_FAILED;
+    if (status->state > sum->state)
+        sum->state = status->state;
+    if (status->error[0] != '\0')
+        memcpy(sum->error, status->error, sizeof(sum->error));
+    if (age_ns > item->age_ns && status->state != SL_SLOT_ENDED && status->state != SL_SLOT_FAILED)
+        item->age_ns = age_ns;
+    if (waits_for[0] != '\0')
+        (void)snprintf(item->waits_for, sizeof(item->waits_for), "%s", waits_for);
+}
+
+int sl_host_view(struct sl_host *host, struct sl_host_topology **ret_items)
+{
+    struct host_view view = {host, calloc(host->topologies_count, sizeof(*view.items)), false};
+
+    if (view.items == NULL)
+        return -1;
+    for (uint32_t t = 0; t < host->topologies_count; t++) {
+        view.items[t].topology = host->topologies[t].topology;
+        view.items[t].sum.lag_records = view.items[t].sum.lag_ms = -1;
+        if (sl_ledger_init(&view.items[t].sum.ledger) != 0)
+            view.failed = true;
+    }
+    for (uint32_t w = 0; !view.failed && w < host->workers_count; w++)
+        sl_worker_view(host->workers[w], host_view_each, &view);
+    if (view.failed) {
+        sl_host_view_fini(host, view.items);
+        return -1;
+    }
+    *ret_items = view.items;
+    return 0;
+}
+
+void sl_host_view_fini(struct sl_host *host, struct sl_host_topology *items)
+{
+    for (uint32_t t = 0; t < host->topologies_count; t++)
+        sl_slot_status_fini(&items[t].sum);
+    free(items);
+}
+
+uint32_t sl_host_topologies_count(const struct sl_host *host)
+{
+    return host->topologies_count;
+}
+
+void sl_host_spool_stats(struct sl_host *host, struct sl_spool_stats *ret_stats)
+{
+    sl_spool_stats(host->spool, ret_stats);
+}
+
+uint32_t sl_host_epoch(const struct sl_host *host)
+{
+    return host->data_dir.epoch;
+}
+
+const char *sl_host_data_dir(const struct sl_host *host)
+{
+    return host->data_dir.path;
+}

@@ -1,0 +1,48 @@
+/* host.h: the process: its data_dir, spool, workers and topologies. Sources, operators and sinks come with the topologies.
+ *
+ * Threads: all calls from one thread (main's), but for sl_host_view and what its log callback says.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_RUNTIME_ENGINE_HOST_H
+#define SL_RUNTIME_ENGINE_HOST_H
+
+#include "runtime/config/process.h"
+#include "runtime/engine/drive.h"
+#include "runtime/store/spool.h"
+
+struct sl_host;
+
+struct sl_host_settings {
+    const struct sl_process_config *process;
+    const struct sl_topology *const *topologies; /* borrowed while the host lives */
+    uint32_t topologies_count;
+    struct sl_klog *klog;
+    bool once;
+    void (*log)(void *user, const char *topology, const struct sl_err *err, const char *what); /* any thread */
+    void (*ended)(void *user); /* any thread: look at sl_host_idle */
+    void *user;
+};
+
+/* Opens everything: after it returns, no further configuration error can come but from the outside world. */
+struct sl_host *sl_host_open(const struct sl_host_settings *settings, struct sl_err *err);
+int sl_host_start(struct sl_host *host, struct sl_err *err);
+void sl_host_drain(struct sl_host *host);
+bool sl_host_idle(struct sl_host *host);
+struct sl_host *sl_host_close(struct sl_host *host);
+
+/* One topology's status, its slots added up. Any thread. */
+struct sl_host_topology {
+    const struct sl_topology *topology;
+    struct sl_slot_status sum; /* partitions of all slots, ledger of all */
+    uint32_t slots, running, failed;
+    uint64_t age_ns; /* of the oldest copy: a slot that is stuck shows here */
+    char waits_for[192];
+};
+/* 0 or -1 (no memory). *ret_items malloc'd, count = topologies; sl_host_view_fini. */
+int sl_host_view(struct sl_host *host, struct sl_host_topology **ret_items);
+void sl_host_view_fini(struct sl_host *host, struct sl_host_topology *items);
+uint32_t sl_host_topologies_count(const struct sl_host *host);
+void sl_host_spool_stats(struct sl_host *host, struct sl_spool_stats *ret_stats);
+uint32_t sl_host_epoch(const struct sl_host *host);
+const char *sl_host_data_dir(const struct sl_host *host);
+
+#endif
