@@ -75,4 +75,21 @@ int sl_topology_load(const char *path, const struct sl_registry *registry, const
                      struct sl_diags *diags, struct sl_topology **ret_topology);
 struct sl_topology *sl_topology_free(struct sl_topology *topology);
 
+/* The memory split of DESIGN.md 4.7. */
+struct sl_memory_plan {
+    uint64_t total_bytes;
+    uint64_t queues_bytes, lanes_bytes, batches_bytes, tables_bytes; /* 40 %, 30 %, 20 %, 10 % */
+    uint32_t consumers;
+    uint64_t need_bytes; /* the least total that holds `consumers` */
+};
+/* memory_bytes: what the process gives this topology when it says no `memory:` of its own. consumers: what the default rule gives
+ * when it says none. Refuses what cannot hold, with the plan filled all the same. err->text ends in "; REMEDY". */
+int sl_topology_memory(const struct sl_topology *topology, uint64_t memory_bytes, uint32_t consumers, uint64_t max_record_bytes,
+                       struct sl_memory_plan *ret_plan, struct sl_err *err);
+/* The lines that `check` prints of a plan; as snprintf. */
+int sl_memory_print(const struct sl_memory_plan *plan, char *out, size_t bytes);
+
+/* Settings of a topology's top level and of every sink, for the reference docs. */
+extern const struct sl_field sl_topology_fields[], sl_sink_common_fields[];
+
 #endif

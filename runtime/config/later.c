@@ -1,0 +1,61 @@
+/* later.c: the lists of what is known and not built. A row leaves when its feature comes.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/config/later.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const struct sl_later sl_later_topology[] = {
+    {"speed", "leave it out: this version reads as fast as its sinks take"},
+    {"priorities", "leave it out: every record has the same class in this version"},
+    {NULL, NULL}};
+
+const struct sl_later sl_later_sink[] = {
+    {"sample", "put an operator of type sample before the sink"},
+    {"protect", "leave it out: this version slows down only when the sink itself does"},
+    {"defer", "leave it out: this version waits"},
+    {NULL, NULL}};
+
+const struct sl_later sl_later_process[] = {{NULL, NULL}};
+
+const struct sl_later sl_later_sources[] = {
+    {"syslog", "let a syslog daemon write files and read them with type file"},
+    {"otlp", "send NDJSON to a source of type http"},
+    {NULL, NULL}};
+
+const struct sl_later sl_later_operators[] = {
+    {"redact", "mask the field where the records are made"},
+    {"lua", "say it with filter, route or sample"},
+    {"plugin", "say it with filter, route or sample"},
+    {"dedupe", "leave it out"},
+    {NULL, NULL}};
+
+const struct sl_later sl_later_sinks[] = {
+    {"opensearch", "write to files or kafka and load the index from there"},
+    {"http", "write to files or kafka"},
+    {"s3", "write to files and copy them"},
+    {NULL, NULL}};
+
+static const struct {
+    const char *setting, *word, *instead;
+} later_words[] = {
+    {"when_full", "spool", "write when_full: wait"},
+    {"when_full", "defer", "write when_full: wait"},
+    {"when_full", "shed", "write when_full: wait"},
+    {"format", "regex", "write format: json or format: text"},
+    {"format", "clf", "write format: json or format: text"},
+    {"format", "logfmt", "write format: json or format: text"},
+    {"format", "syslog", "write format: json or format: text"},
+    {"format", "csv", "write format: json or format: text"},
+    {"format", "protobuf", "write format: json or format: text"},
+    {"codec", "csv", "write codec: raw, json or text"},
+    {"codec", "protobuf", "write codec: raw, json or text"},
+};
+
+const char *sl_later_word(const char *setting, const char *word)
+{
+    for (size_t i = 0; i < sizeof(later_words) / sizeof(later_words[0]); i++)
+        if (strcmp(later_words[i].setting, setting) == 0 && strcmp(later_words[i].word, word) == 0)
+            return later_words[i].instead;
+    return NULL;
+}

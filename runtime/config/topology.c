@@ -1,0 +1,375 @@
+/* topology.c: a topology file into struct sl_topology: settings, components, wiring, digest.
+ * Every problem found is reported; what comes back has none.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/config/topology.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "runtime/config/condition.h"
+#include "runtime/config/draft.h"
+#include "runtime/config/pool.h"
+#include "runtime/config/process.h"
+#include "runtime/config/units.h"
+
+struct topology_owner {
+    struct sl_topology topology; /* first: what users hold */
+    struct sl_pool pool;
+};
+
+/* ---- top level ---- */
+
+struct topology_settings {
+    const char *name;
+    uint64_t memory, consumers, max_age, max_future;
+    struct {
+        int mode;
+        const char *topic;
+        uint64_t every;
+    } commit;
+};
+
+static const char *const commit_mode_words[] = {"auto", "transaction", "offsets", NULL};
+
+#define AT(member) .offset = offsetof(struct topology_settings, member)
+#define SUB(member, first) .offset = offsetof(struct topology_settings, member) - offsetof(struct topology_settings, first)
+
+static const struct sl_field commit_fields[] = {
+    {.name = "mode", .type = SL_F_ENUM, SUB(commit.mode, commit), .def = "auto", .values = commit_mode_words,
+     .help = "transaction: exactly once; offsets: at least once, without transactions; auto: what the sinks need."},
+    {.name = "topic", .type = SL_F_STRING, SUB(commit.topic, commit), .def = "sluice-commits", .min = "1", .max = "249",
+     .help = "The compacted Kafka topic that holds marks and flush entries."},
+    {.name = "every", .type = SL_F_DURATION, SUB(commit.every, commit), .min = "10ms", .max = "1h",
+     .help = "The rhythm of commits; 1s, or 10s with an exactly-once Kafka sink."},
+    {0}};
+
+const struct sl_field sl_topology_fields[] = {
+    {.name = "name", .type = SL_F_STRING, .flags = SL_F_REQUIRED, AT(name), .help = "What this topology is called: 1 to 64 of A-Z a-z 0-9 _ -."},
+    {.name = "memory", .type = SL_F_BYTES, AT(memory), .min = "8MiB", .max = "1024TiB",
+     .help = "Memory of this topology; without it an equal part of the process's."},
+    {.name = "consumers", .type = SL_F_U64, AT(consumers), .min = "1", .max = "256",
+     .help = "How many worker threads read; without it the smaller of workers and partitions / 4, at least 1."},
+    {.name = "commit", .type = SL_F_STRUCT, AT(commit), .sub = commit_fields, .help = "How progress is made durable."},
+    {.name = "max_age", .type = SL_F_DURATION, AT(max_age), .def = "30d", .min = "1m",
+     .help = "A record older than this against its append time has no plausible time of its own."},
+    {.name = "max_future", .type = SL_F_DURATION, AT(max_future), .def = "1h", .min = "1s",
+     .help = "A record newer than this against its append time has no plausible time of its own."},
+    {0}};
+
+static void topology_refuse(struct sl_draft *draft, const struct sl_yaml *root, const char *key, const char *remedy, const char *problem)
+{
+    const struct sl_yaml_item *item = root->kind == SL_YAML_MAP ? sl_yaml_find(root, key) : NULL;
+
+    sl_diags_add(draft->bind.diags, false, draft->bind.file, item == NULL ? root->line : item->value->line,
+                 item == NULL ? root->column : item->value->column, remedy, "%s: %s", key, problem);
+}
+
+static void topology_check_settings(struct sl_draft *draft, const struct sl_yaml *root, const struct topology_settings *settings)
+{
+    const struct sl_process_config *process = draft->process;
+
+    if (settings->name != NULL && !sl_bind_is_name(settings->name))
+        topology_refuse(draft, root, "name", "write 1 to 64 of A-Z a-z 0-9 _ -",
+                        sl_pool_printf(draft->bind.pool, "\"%.80s\" is not a name", settings->name));
+    if (process != NULL && settings->memory > process->memory_bytes) {
+        char has[SL_UNITS_TEXT];
+        sl_bytes_print(process->memory_bytes, has);
+        topology_refuse(draft, root, "memory", "write less here, or more memory: in sluice.yaml",
+                        sl_pool_printf(draft->bind.pool, "this is more than the %s of the whole process", has));
+    }
+}
+
+static void topology_settings(struct sl_draft *draft, const struct sl_yaml *root, struct sl_topology *topology)
+{
+    static const char *const own[] = {"sources", "operators", "sinks", "dead_letters", NULL};
+    struct topology_settings settings = {.name = NULL};
+    const struct sl_bind_part part = {sl_topology_fields, &settings};
+    const struct sl_bind_map map = {.parts = &part, .parts_count = 1, .own = own, .later = sl_later_topology, .setting = "", .extensions = true};
+
+    (void)sl_bind_fill(&draft->bind, &map, root);
+    topology_check_settings(draft, root, &settings);
+    topology->name = settings.name;
+    topology->memory_bytes = settings.memory;
+    topology->consumers = (uint32_t)settings.consumers;
+    topology->commit_mode = settings.commit.mode;
+    topology->commit_topic = settings.commit.topic;
+    topology->commit_every_ns = settings.commit.every;
+    topology->max_age_ns = settings.max_age;
+    topology->max_future_ns = settings.max_future;
+}
+
+/* ---- components ---- */
+
+static uint32_t topology_section(struct sl_draft *draft, const struct sl_yaml *root, const char *section, enum sl_role role)
+{
+    const struct sl_yaml_item *item = sl_yaml_find(root, section);
+    const struct sl_yaml *map = item == NULL ? NULL : item->value;
+
+    if (map == NULL || (role == SL_OPERATOR && sl_yaml_is_null(map)))
+        return 0;
+    if (map->kind != SL_YAML_MAP) {
+        topology_refuse(draft, root, section, "write NAME: { type: …, … } below it",
+                        sl_pool_printf(draft->bind.pool, "%s is not a mapping of names", sl_bind_found(&draft->bind, map)));
+        return 1; /* said already: not also "there is none" */
+    }
+    for (uint32_t i = 0; i < map->count; i++)
+        sl_draft_add(draft, role, map->items[i].key, &map->items[i], sl_pool_printf(draft->bind.pool, "%s.%.80s", section, map->items[i].key));
+    return map->count;
+}
+
+/* Without the key: files below `dead`. */
+static void topology_dead_letters(struct sl_draft *draft, const struct sl_yaml *root)
+{
+    static const struct sl_yaml type = {.kind = SL_YAML_SCALAR, .text = "files"}, dir = {.kind = SL_YAML_SCALAR, .text = "dead"};
+    const struct sl_yaml_item *item = sl_yaml_find(root, SL_DEAD_LETTERS);
+    struct sl_yaml_item *items = sl_pool_alloc(draft->bind.pool, 2 * sizeof(*items));
+    struct sl_yaml *map = sl_pool_alloc(draft->bind.pool, sizeof(*map));
+    struct sl_yaml_item none = {.key = SL_DEAD_LETTERS, .key_line = root->line, .key_column = root->column, .value = map};
+
+    items[0] = (struct sl_yaml_item){.key = "type", .value = &type};
+    items[1] = (struct sl_yaml_item){.key = "dir", .value = &dir};
+    *map = (struct sl_yaml){.kind = SL_YAML_MAP, .items = items, .count = 2, .line = root->line, .column = root->column};
+    sl_draft_add(draft, SL_SINK, SL_DEAD_LETTERS, item == NULL ? &none : item, SL_DEAD_LETTERS);
+}
+
+static void topology_components(struct sl_draft *draft, const struct sl_yaml *root)
+{
+    if (topology_section(draft, root, "sources", SL_SOURCE) == 0)
+        topology_refuse(draft, root, "sources", "add sources: with at least one, such as in: { type: stdin }", "there is no source");
+    (void)topology_section(draft, root, "operators", SL_OPERATOR);
+    if (topology_section(draft, root, "sinks", SL_SINK) == 0)
+        topology_refuse(draft, root, "sinks", "add sinks: with at least one, such as out: { type: stdout, inputs: [NAME] }", "there is no sink");
+    topology_dead_letters(draft, root);
+    sl_draft_wire(draft);
+}
+
+/* ---- exactly once ---- */
+
+static uint32_t topology_flags(const struct sl_component *component)
+{
+    union { /* the head is the first member of its kind */
+        const struct sl_head *head;
+        const struct sl_source_kind *source;
+    } u = {.head = component->head};
+
+    return u.source->flags;
+}
+
+static const struct sl_field *topology_field(const struct sl_component *component, const char *name, enum sl_field_type type)
+{
+    for (const struct sl_field *field = component->head->fields; field != NULL && field->name != NULL; field++)
+        if (field->type == type && strcmp(field->name, name) == 0)
+            return field;
+    return NULL;
+}
+
+static const char *topology_text(const struct sl_component *component, const char *name)
+{
+    const struct sl_field *field = topology_field(component, name, SL_F_STRING);
+    const char *text = NULL;
+
+    if (field != NULL)
+        memcpy(&text, (const char *)component->config + field->offset, sizeof(text));
+    return text;
+}
+
+/* Brokers of one cluster in any order would be needed to be sure; written alike is what can be seen without the network. */
+static bool topology_same_cluster(const struct sl_component *a, const struct sl_component *b)
+{
+    const char *one = topology_text(a, "connection"), *other = topology_text(b, "connection");
+    const struct sl_field *fa = topology_field(a, "brokers", SL_F_STRINGS), *fb = topology_field(b, "brokers", SL_F_STRINGS);
+    const struct sl_strings *sa, *sb;
+
+    if (one != NULL || other != NULL)
+        return one != NULL && other != NULL && strcmp(one, other) == 0;
+    if (fa == NULL || fb == NULL)
+        return false;
+    sa = (const void *)((const char *)a->config + fa->offset);
+    sb = (const void *)((const char *)b->config + fb->offset);
+    for (uint32_t i = 0; i < sa->count && sa->count == sb->count; i++)
+        if (strcmp(sa->items[i], sb->items[i]) != 0)
+            return false;
+    return sa->count == sb->count;
+}
+
+/* The sources that reach a component; each is looked at once. */
+static void topology_reach(struct sl_draft *draft, uint32_t index, bool *seen)
+{
+    if (seen[index])
+        return;
+    seen[index] = true;
+    for (uint32_t i = 0; i < draft->items[index].component.inputs_count; i++)
+        topology_reach(draft, draft->items[index].component.inputs[i].component, seen);
+}
+
+static bool topology_is_exactly_once(const struct sl_component *component)
+{
+    const struct sl_field *field = component->role == SL_SINK && component->head != NULL ? topology_field(component, "exactly_once", SL_F_BOOL) : NULL;
+
+    return field != NULL && *((const char *)component->config + field->offset) != 0;
+}
+
+/* Rule D: the sink's records ride the source's transaction, so both are on one cluster. */
+static void topology_exactly_once(struct sl_draft *draft, uint32_t index)
+{
+    const struct sl_draft_component *sink = &draft->items[index];
+    bool *seen = sl_pool_alloc(draft->bind.pool, draft->count * sizeof(*seen));
+    const struct sl_yaml_item *item = sl_yaml_find(sink->node, "exactly_once");
+
+    topology_reach(draft, index, seen);
+    for (uint32_t i = 0; i < draft->count; i++) {
+        const struct sl_component *source = &draft->items[i].component;
+        if (!seen[i] || source->role != SL_SOURCE || source->head == NULL)
+            continue;
+        if ((topology_flags(source) & SL_SOURCE_KAFKA) != 0 && topology_same_cluster(source, &sink->component))
+            continue;
+        sl_diags_add(draft->bind.diags, false, draft->bind.file, item == NULL ? sink->component.line : item->value->line,
+                     item == NULL ? sink->component.column : item->value->column,
+                     "read from the same Kafka connection, or leave out exactly_once: delivery is then at least once, with a sluice-origin header",
+                     "%s.exactly_once: the source %s is not on the sink's Kafka cluster", sink->setting, source->name);
+    }
+}
+
+/* ---- the result ---- */
+
+static uint64_t topology_hash_text(const char *text, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(text, strlen(text), seed * 31 + 7);
+}
+
+/* `order` of names, not of the file: moving a component changes nothing that runs. */
+static int topology_by_name(const void *a, const void *b)
+{
+    const struct sl_component *const *one = a, *const *other = b;
+
+    return strcmp((*one)->name, (*other)->name);
+}
+
+static uint64_t topology_hash_component(const struct sl_topology *topology, const struct sl_component *component, uint64_t seed)
+{
+    const struct sl_sink_common *sink = &component->sink;
+    const struct sink_hash {
+        uint64_t numbers[6], words[4];
+    } common = {{sink->backoff_min_ns, sink->backoff_max_ns, sink->deadline_ns, sink->batch_bytes, sink->batch_records, sink->batch_every_ns},
+                {sink->required, (uint64_t)sink->when_full, (uint64_t)sink->codec, sink->refused_drop}};
+
+    seed = topology_hash_text(component->type, topology_hash_text(component->name, seed + (uint64_t)component->role));
+    seed = sl_fields_hash(component->head->fields, component->config, topology->base_dir, seed);
+    for (uint32_t i = 0; i < component->inputs_count; i++)
+        seed = topology_hash_text(topology->components[component->inputs[i].component].name, seed + component->inputs[i].port);
+    if (component->role != SL_SINK)
+        return seed;
+    seed = XXH3_64bits_withSeed(&common, sizeof(common), seed);
+    for (uint32_t i = 0; i < sink->encode_fields.count; i++)
+        seed = topology_hash_text(sink->encode_fields.items[i], seed);
+    return sink->where == NULL ? seed : sl_cond_hash(sink->where, seed);
+}
+
+static uint64_t topology_digest(struct sl_pool *pool, const struct sl_topology *topology)
+{
+    const struct sl_component **order = sl_pool_alloc(pool, topology->components_count * sizeof(struct sl_component *));
+    const uint64_t numbers[] = {topology->memory_bytes, topology->consumers, (uint64_t)topology->commit_mode, topology->commit_every_ns,
+                                topology->max_age_ns, topology->max_future_ns};
+    uint64_t hash = XXH3_64bits_withSeed(numbers, sizeof(numbers), topology_hash_text(topology->name, 1));
+
+    hash = topology_hash_text(topology->commit_topic, hash);
+    for (uint32_t i = 0; i < topology->components_count; i++)
+        order[i] = &topology->components[i];
+    qsort(order, topology->components_count, sizeof(struct sl_component *), topology_by_name);
+    for (uint32_t i = 0; i < topology->components_count; i++)
+        hash = topology_hash_component(topology, order[i], hash);
+    return hash;
+}
+
+static void topology_finish(struct sl_draft *draft, struct sl_topology *topology)
+{
+    uint32_t *counts[] = {[SL_SOURCE] = &topology->sources_count, [SL_OPERATOR] = &topology->operators_count, [SL_SINK] = &topology->sinks_count};
+
+    sl_draft_order(draft);
+    topology->components = sl_pool_alloc(draft->bind.pool, draft->count * sizeof(*topology->components));
+    topology->components_count = draft->count;
+    for (uint32_t i = 0; i < draft->count; i++) {
+        struct sl_component *component = &draft->items[i].component;
+        for (uint32_t k = 0; k < component->inputs_count; k++)
+            component->inputs[k].component = draft->items[component->inputs[k].component].order;
+        topology->components[draft->items[i].order] = *component;
+        (*counts[component->role])++;
+    }
+    topology->dead_letters = (int)draft->count - 1;
+    assert(strcmp(topology->components[topology->dead_letters].name, SL_DEAD_LETTERS) == 0);
+    topology->digest = topology_digest(draft->bind.pool, topology);
+}
+
+/* Absolute, so that a change of folder later does not matter; the path as given where it does not exist. */
+static void topology_place(struct topology_owner *owner, const char *path)
+{
+    char *real = realpath(path, NULL);
+    const char *whole = sl_pool_text(&owner->pool, real == NULL ? path : real, strlen(real == NULL ? path : real));
+    const char *slash = strrchr(whole, '/');
+
+    free(real);
+    owner->topology.path = whole;
+    owner->topology.base_dir = slash == NULL ? "." : slash == whole ? "/" : sl_pool_text(&owner->pool, whole, (size_t)(slash - whole));
+}
+
+static void topology_read(struct topology_owner *owner, struct sl_draft *draft, const struct sl_yaml *root)
+{
+    if (root->kind != SL_YAML_MAP) {
+        sl_diags_add(draft->bind.diags, false, draft->bind.file, root->line, root->column, "write name:, sources: and sinks:",
+                     "a topology is a mapping, not %s", sl_bind_found(&draft->bind, root));
+        return;
+    }
+    topology_settings(draft, root, &owner->topology);
+    topology_components(draft, root);
+    for (uint32_t i = 0; i < draft->count; i++)
+        if (topology_is_exactly_once(&draft->items[i].component))
+            topology_exactly_once(draft, i);
+}
+
+int sl_topology_load(const char *path, const struct sl_registry *registry, const struct sl_process_config *process,
+                     struct sl_diags *diags, struct sl_topology **ret_topology)
+{
+    struct topology_owner *owner = calloc(1, sizeof(*owner));
+    uint32_t errors = diags->errors;
+    const struct sl_yaml *root;
+    struct sl_draft draft;
+
+    if (owner == NULL) {
+        sl_diags_add(diags, false, path, 0, 0, "free some memory", "no memory for a topology");
+        return -(int)SL_E_LIMIT;
+    }
+    sl_pool_init(&owner->pool);
+    topology_place(owner, path);
+    owner->topology.connections = process == NULL ? NULL : process->connections;
+    owner->topology.connections_count = process == NULL ? 0 : process->connections_count;
+    draft = (struct sl_draft){.bind = {&owner->pool, diags, path, owner->topology.base_dir}, .registry = registry, .process = process};
+    root = sl_yaml_load(&owner->pool, path, diags);
+    if (root != NULL)
+        topology_read(owner, &draft, root);
+    if (root == NULL || diags->errors > errors) {
+        (void)sl_topology_free(&owner->topology);
+        return -(int)SL_E_CONFIG;
+    }
+    topology_finish(&draft, &owner->topology);
+    *ret_topology = &owner->topology;
+    return 0;
+}
+
+struct sl_topology *sl_topology_free(struct sl_topology *topology)
+{
+    union { /* the topology is the first member of its owner */
+        struct sl_topology *topology;
+        struct topology_owner *owner;
+    } u = {.topology = topology};
+
+    if (topology == NULL)
+        return NULL;
+    sl_pool_fini(&u.owner->pool);
+    free(u.owner);
+    return NULL;
+}
