@@ -27,6 +27,7 @@ struct sl_klog_consumer {
     struct sl_klog_consumer_settings settings; /* strings copied */
     char **topics;
     enum consumer_state state;
+    bool lost; /* REVOKING after a LOST */
     uint64_t member;
     uint32_t generation;
     struct sl_klog_list granted; /* what the last ASSIGN named */
@@ -104,6 +105,7 @@ static void consumer_event_owned(struct sl_klog_consumer *consumer, enum sl_klog
     for (uint32_t i = 0; i < consumer->granted.count; i++)
         model_list_add(&list, &consumer->granted.items[i]);
     consumer->state = CONSUMER_REVOKING;
+    consumer->lost = kind == SL_KLOG_LOST;
     consumer_event(consumer, kind, &list);
     sl_klog_list_fini(&list);
 }
@@ -128,6 +130,7 @@ static void consumer_take(struct sl_klog_consumer *consumer, const struct model_
         model_list_add(&list, &member->assigned.items[i]);
     }
     consumer->state = CONSUMER_ASSIGNING;
+    consumer->lost = false;
     consumer_event(consumer, SL_KLOG_ASSIGN, &list);
     sl_klog_list_fini(&list);
 }
@@ -462,8 +465,11 @@ static void consumer_close(struct sl_klog_consumer *consumer)
     free(consumer);
 }
 
+/* A consumer that was told of its loss, or is not in, is no member: NULL. */
 static struct sl_klog_group *consumer_group_snapshot(struct sl_klog_consumer *consumer)
 {
+    if (consumer->lost || consumer->state == CONSUMER_OUT || consumer->state == CONSUMER_FENCED)
+        return NULL;
     struct sl_klog_group *group = model_alloc(sizeof(*group));
     group->magic = GROUP_MAGIC;
     group->group = consumer->group;
@@ -475,6 +481,8 @@ static struct sl_klog_group *consumer_group_snapshot(struct sl_klog_consumer *co
 
 int model_group_snapshot_check(const struct sl_klog_group *group, struct model_group **ret_group, struct sl_err *err)
 {
+    if (group == NULL)
+        return sl_fail(err, SL_E_BROKER, SL_REMEDY_FENCE, 0, "no member of the group now");
     assert(group->magic == GROUP_MAGIC);
     *ret_group = group->group;
     return model_group_check(group->group, group->member, group->generation, group->instance_id, err);

@@ -1,7 +1,7 @@
 /* model_producer.c: the modelled log's transactional producer.
  *
- * States: IDLE -> IN (begin) -> IDLE (commit, abort). A request of a producer whose transactional.id has a newer epoch is
- * refused for ever (FENCE). After a commit of unknown outcome the producer is UNKNOWN: all it can do is to be closed; opening the
+ * States: IDLE -> IN (begin) -> IDLE (commit, abort; a produce or send_offsets that fails aborts by itself). BROKEN: its
+ * transactional.id has a newer epoch, or how a request ended is unknown (FENCE); all it can do is to be closed, and opening the
  * transactional.id again settles what became of the transaction.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "tests/sim/model_inner.h"
 
 enum { PRODUCER_MAGIC = 0x6d70726f };
-enum producer_state { PRODUCER_IDLE, PRODUCER_IN, PRODUCER_UNKNOWN };
+enum producer_state { PRODUCER_IDLE, PRODUCER_IN, PRODUCER_BROKEN };
 
 struct sl_klog_producer {
     uint32_t magic;
@@ -53,13 +53,38 @@ static int producer_request(struct sl_klog_producer *producer, const char *what,
     int status = model_reach(producer->client, what, err);
     if (status != 0)
         return status;
-    if (producer->state == PRODUCER_UNKNOWN)
-        return sl_fail(err, SL_E_BROKER, SL_REMEDY_RETRY, 0,
-                       "%s: how the last commit ended is unknown: the producer must be opened again", what);
-    if (producer->epoch != producer->tid->epoch)
-        return sl_fail(err, SL_E_BROKER, SL_REMEDY_FENCE, 0, "%s: _FENCED: transactional.id %s has a newer epoch", what,
-                       producer->tid->name);
-    return 0;
+    if (producer->state == PRODUCER_BROKEN)
+        return sl_fail(err, SL_E_BROKER, SL_REMEDY_FENCE, 0, "%s: the producer %s is dead", what, producer->tid->name);
+    if (producer->epoch == producer->tid->epoch)
+        return 0;
+    producer->state = PRODUCER_BROKEN;
+    return sl_fail(err, SL_E_BROKER, SL_REMEDY_FENCE, 0, "%s: _FENCED: transactional.id %s has a newer epoch", what,
+                   producer->tid->name);
+}
+
+/* The request at the cluster. A second one finds no open transaction: it changes nothing. */
+static void producer_end(struct sl_klog_producer *producer, bool commit)
+{
+    if (producer->tid->txn != NULL && producer->tid->epoch == producer->epoch)
+        model_txn_end(producer->client->model, producer->tid->txn, commit);
+}
+
+/* After a request inside a transaction failed: aborted where the cluster can be reached, else nobody knows. */
+static int producer_settle(struct sl_klog_producer *producer, struct sl_err *err)
+{
+    if (producer->client->dead)
+        return -(int)SL_E_STOPPED;
+    if (producer->state == PRODUCER_BROKEN)
+        return -(int)SL_E_BROKER;
+    if (model_can_reach(producer->client)) {
+        producer_end(producer, false);
+        producer->state = PRODUCER_IDLE;
+        return -(int)SL_E_BROKER;
+    }
+    producer->state = PRODUCER_BROKEN;
+    if (err != NULL)
+        err->remedy = SL_REMEDY_FENCE;
+    return -(int)SL_E_BROKER;
 }
 
 static struct model_txn *producer_txn(struct sl_klog_producer *producer)
@@ -74,9 +99,8 @@ static int producer_begin(struct sl_klog_producer *producer, struct sl_err *err)
 {
     assert(producer->magic == PRODUCER_MAGIC && producer->state != PRODUCER_IN);
     int status = model_step(producer->client, "begin", err);
-    if (status == 0 && producer->state == PRODUCER_UNKNOWN)
-        return sl_fail(err, SL_E_BROKER, SL_REMEDY_RETRY, 0,
-                       "begin: how the last commit ended is unknown: the producer must be opened again");
+    if (status == 0 && producer->state == PRODUCER_BROKEN)
+        return sl_fail(err, SL_E_BROKER, SL_REMEDY_FENCE, 0, "begin: the producer %s is dead", producer->tid->name);
     if (status == 0)
         producer->state = PRODUCER_IN;
     return status;
@@ -87,15 +111,16 @@ static int producer_produce(struct sl_klog_producer *producer, const struct sl_k
 {
     struct sl_model *model = producer->client->model;
     for (uint32_t i = 0; i < count; i++) {
-        int status = producer_request(producer, "produce", err);
-        if (status != 0)
-            return status;
+        if (producer_request(producer, "produce", err) != 0)
+            return producer_settle(producer, err);
         const struct model_topic *topic = model_topic_find(model, records[i].topic);
         struct model_partition *partition =
             topic != NULL ? model_partition_find(model, records[i].topic, model_topic_choose(topic, &records[i])) : NULL;
-        if (partition == NULL)
-            return sl_fail(err, SL_E_BROKER, SL_REMEDY_RETRY, 0, "produce: unknown topic or partition %s/%d",
-                           records[i].topic, records[i].partition);
+        if (partition == NULL) {
+            (void)sl_fail(err, SL_E_BROKER, SL_REMEDY_RETRY, 0, "produce: unknown topic or partition %s/%d", records[i].topic,
+                          records[i].partition);
+            return producer_settle(producer, err);
+        }
         (void)model_partition_append(model, partition, &records[i], producer_txn(producer));
     }
     return 0;
@@ -108,9 +133,10 @@ static int producer_send_offsets(struct sl_klog_producer *producer, const struct
     int status = producer_request(producer, "send offsets", err);
     if (status == 0)
         status = model_group_snapshot_check(group, &found, err);
-    if (status == 0)
-        model_txn_bring(producer_txn(producer), found, offsets);
-    return status;
+    if (status != 0)
+        return producer_settle(producer, err);
+    model_txn_bring(producer_txn(producer), found, offsets);
+    return 0;
 }
 
 static enum sl_model_commit producer_fate(struct sl_model_client *client)
@@ -136,13 +162,6 @@ static enum sl_model_commit producer_fate(struct sl_model_client *client)
     return lot < settings->twice_permille ? SL_MODEL_COMMIT_TWICE : SL_MODEL_COMMIT_FINE;
 }
 
-/* The request at the cluster. A second one finds no open transaction: it changes nothing. */
-static void producer_end(struct sl_klog_producer *producer, bool commit)
-{
-    if (producer->tid->txn != NULL && producer->tid->epoch == producer->epoch)
-        model_txn_end(producer->client->model, producer->tid->txn, commit);
-}
-
 static void producer_end_later(struct sl_klog_producer *producer)
 {
     struct sl_model *model = producer->client->model;
@@ -152,19 +171,16 @@ static void producer_end_later(struct sl_klog_producer *producer)
 
 static int producer_unknown(struct sl_klog_producer *producer, struct sl_err *err)
 {
-    producer->state = PRODUCER_UNKNOWN;
-    return sl_fail(err, SL_E_BROKER, SL_REMEDY_RETRY, 0,
+    producer->state = PRODUCER_BROKEN;
+    return sl_fail(err, SL_E_BROKER, SL_REMEDY_FENCE, 0,
                    "commit: timed out: whether it was carried out is unknown: the producer must be opened again");
 }
 
 static int producer_commit(struct sl_klog_producer *producer, struct sl_err *err)
 {
     int status = producer_request(producer, "commit", err);
-    if (status != 0) {
-        if (err == NULL || err->remedy == SL_REMEDY_RETRY)
-            producer->state = PRODUCER_UNKNOWN;
-        return status;
-    }
+    if (status != 0)
+        return model_can_reach(producer->client) ? status : producer_unknown(producer, err);
     assert(producer->state == PRODUCER_IN);
     producer->state = PRODUCER_IDLE;
     enum sl_model_commit fate = producer_fate(producer->client);
@@ -185,9 +201,10 @@ static int producer_commit(struct sl_klog_producer *producer, struct sl_err *err
 
 static int producer_abort(struct sl_klog_producer *producer, struct sl_err *err)
 {
-    int status = producer_request(producer, "abort", err);
-    if (status != 0)
-        return status;
+    if (producer->state == PRODUCER_IDLE)
+        return model_step(producer->client, "abort", err);
+    if (producer_request(producer, "abort", err) != 0)
+        return producer_settle(producer, err);
     producer_end(producer, false);
     producer->state = PRODUCER_IDLE;
     return 0;
