@@ -1,0 +1,524 @@
+/* test_file_source.c: the file source: lines and offsets, identity (rule A4), long lines, sharing between slots.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "operators/sources/file_glob.h"
+#include "operators/sources/sources.h"
+#include "tests/support/fake_slot.c"
+
+/* The layout of the kind's settings, through its own rows. */
+static void set_config(void *config, const char *name, const void *value, size_t bytes)
+{
+    for (const struct sl_field *f = sl_source_file.head.fields; f->name != NULL; f++)
+        if (strcmp(f->name, name) == 0) {
+            memcpy((char *)config + f->offset, value, bytes);
+            return;
+        }
+    fail_msg("no setting %s", name);
+}
+
+enum { FOLLOW, ONCE };
+
+struct rig {
+    char dir[64];
+    struct fake_slot slot;
+    struct sl_arena arena;
+    void *self, *config;
+    struct sl_batch batch;
+    const char *patterns[2];
+};
+
+static void rig_path(struct rig *rig, const char *name, char *out)
+{
+    (void)snprintf(out, 256, "%s/%s", rig->dir, name);
+}
+
+static void rig_put(struct rig *rig, const char *name, const char *text, size_t bytes, int flags)
+{
+    char path[256];
+    int fd;
+
+    rig_path(rig, name, path);
+    fd = open(path, O_WRONLY | O_CREAT | flags, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, bytes), (ssize_t)bytes);
+    (void)close(fd);
+}
+
+static void rig_append(struct rig *rig, const char *name, const char *text)
+{
+    rig_put(rig, name, text, strlen(text), O_APPEND);
+}
+
+static void rig_write(struct rig *rig, const char *name, const char *text)
+{
+    rig_put(rig, name, text, strlen(text), O_TRUNC);
+}
+
+static void rig_init(struct rig *rig)
+{
+    memset(rig, 0, sizeof(*rig));
+    (void)snprintf(rig->dir, sizeof(rig->dir), "/tmp/sl-file-XXXXXX");
+    assert_non_null(mkdtemp(rig->dir));
+    fake_slot_init(&rig->slot, sl_fs_posix(), rig->dir, NULL);
+    assert_int_equal(sl_arena_init(&rig->arena, 1 << 18, 1 << 20), 0);
+}
+
+static int rig_share(struct rig *rig, const char *pattern, int read, struct sl_err *err)
+{
+    struct sl_strings paths = {rig->patterns, 1};
+
+    rig->patterns[0] = pattern;
+    rig->config = calloc(1, sl_source_file.head.config_bytes);
+    set_config(rig->config, "paths", &paths, sizeof(paths));
+    set_config(rig->config, "read", &read, sizeof(read));
+    assert_int_equal(sl_source_file.head.check(rig->config, err), 0);
+    return sl_source_file.head.share(&rig->slot.api, rig->config, &rig->slot.api.shared, err);
+}
+
+static void rig_open(struct rig *rig, const char *pattern, int read)
+{
+    struct sl_err err = {.code = SL_OK};
+
+    if (rig_share(rig, pattern, read, &err) != 0)
+        fail_msg("%s", err.text);
+    rig->self = calloc(1, sl_source_file.head.self_bytes);
+    assert_int_equal(sl_source_file.open(rig->self, &rig->slot.api, rig->config, (struct sl_slot *)&rig->slot, &err), 0);
+}
+
+static void rig_close(struct rig *rig)
+{
+    sl_source_file.close(rig->self);
+    fake_slot_jobs(&rig->slot);
+    sl_source_file.head.unshare(rig->slot.api.shared);
+    free(rig->self);
+    free(rig->config);
+    for (uint32_t i = 0; i < rig->slot.count; i++)
+        free(rig->slot.partitions[i]);
+    rig->slot.count = 0;
+}
+
+static void rig_fini(struct rig *rig)
+{
+    char command[128];
+
+    fake_slot_fini(&rig->slot);
+    sl_arena_fini(&rig->arena);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", rig->dir);
+    assert_int_equal(system(command), 0);
+}
+
+static int rig_poll(struct rig *rig)
+{
+    struct sl_err err = {.code = SL_OK};
+    int got;
+
+    sl_arena_reset(&rig->arena);
+    memset(&rig->batch, 0, sizeof(rig->batch));
+    rig->batch.arena = &rig->arena;
+    got = sl_source_file.poll(rig->self, &rig->batch, &err);
+    if (got < 0)
+        fail_msg("%s", err.text);
+    if (got == 1)
+        fake_slot_take(&rig->slot, &rig->batch);
+    fake_slot_jobs(&rig->slot);
+    return got;
+}
+
+/* The records until nothing more comes, each followed by '|'; time moves on twice so that idle files are looked at. */
+static const char *rig_read(struct rig *rig)
+{
+    static char text[1 << 16];
+    size_t at = 0;
+
+    for (int quiet = 0; quiet < 4;) {
+        if (rig_poll(rig) == 0) {
+            quiet++;
+            rig->slot.now_ns += 2000000000;
+            continue;
+        }
+        quiet = 0;
+        for (uint32_t i = 0; i < rig->batch.count; i++) {
+            assert_true(at + rig->batch.raw[i].bytes + 2 < sizeof(text));
+            memcpy(text + at, rig->batch.raw[i].data, rig->batch.raw[i].bytes);
+            at += rig->batch.raw[i].bytes;
+            text[at++] = '|';
+        }
+    }
+    text[at] = '\0';
+    return text;
+}
+
+static void test_once_reads_all_lines_and_the_last_without_a_newline(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\r\n\n{\"x\":1}\nlast");
+    rig_write(&rig, "b.log", "b1\nb2\n");
+    rig_write(&rig, "empty.log", "");
+    rig_open(&rig, "*.log", ONCE);
+    assert_int_equal(sl_source_file.at_end(rig.self), 0);
+    assert_string_equal(rig_read(&rig), "one\r||{\"x\":1}|last|b1|b2|");
+    assert_int_equal(sl_source_file.at_end(rig.self), 1);
+    assert_int_equal(rig.slot.count, 2);
+    assert_int_equal(rig.slot.partitions[0]->next, 18);
+    assert_int_equal(rig.slot.partitions[1]->next, 6);
+    assert_int_equal(strlen(rig.slot.partitions[0]->id), 32);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_a_seek_reads_again_even_after_the_end(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\ntwo\nthree\n");
+    rig_open(&rig, "a.log", ONCE);
+    assert_string_equal(rig_read(&rig), "one|two|three|");
+    rig.slot.partitions[0]->next = 4;
+    assert_int_equal(sl_source_file.seek(rig.self, rig.slot.partitions[0], 4, NULL), 0);
+    assert_int_equal(sl_source_file.at_end(rig.self), 0);
+    assert_string_equal(rig_read(&rig), "two|three|");
+    assert_int_equal(sl_source_file.at_end(rig.self), 1);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_follow_waits_for_whole_lines_and_new_files(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\ntw");
+    rig_open(&rig, "*.log", FOLLOW);
+    assert_string_equal(rig_read(&rig), "one|");
+    rig_append(&rig, "a.log", "o\nthree");
+    assert_string_equal(rig_read(&rig), "two|");
+    rig_write(&rig, "b.log", "new\n");
+    rig_append(&rig, "a.log", "\n");
+    assert_string_equal(rig_read(&rig), "three|new|");
+    assert_int_equal(sl_source_file.at_end(rig.self), 0); /* the ends are taken now */
+    (void)rig_read(&rig);
+    assert_int_equal(sl_source_file.at_end(rig.self), 1);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_a_renamed_file_is_followed_and_its_successor_is_another(void **state)
+{
+    struct rig rig;
+    char from[256], to[256];
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "app.log", "one\n");
+    rig_open(&rig, "app.log*", FOLLOW);
+    assert_string_equal(rig_read(&rig), "one|");
+    rig_path(&rig, "app.log", from);
+    rig_path(&rig, "app.log.1", to);
+    assert_int_equal(rename(from, to), 0);
+    rig_append(&rig, "app.log.1", "late\n");
+    rig_write(&rig, "app.log", "fresh\n");
+    assert_string_equal(rig_read(&rig), "late|fresh|");
+    assert_int_equal(rig.slot.tallies[0], 0);
+    assert_int_equal(rig.slot.count, 2);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_a_deleted_file_is_read_to_its_end_and_let_go_when_committed(void **state)
+{
+    struct rig rig;
+    char path[256];
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\n");
+    rig_open(&rig, "*.log", FOLLOW);
+    assert_int_equal(rig_poll(&rig), 1);
+    rig_append(&rig, "a.log", "two\n");
+    rig_path(&rig, "a.log", path);
+    assert_int_equal(unlink(path), 0);
+    assert_string_equal(rig_read(&rig), "two|");
+    for (int i = 0; i < 20; i++) {
+        rig.slot.now_ns += 2000000000;
+        assert_int_equal(rig_poll(&rig), 0);
+    }
+    assert_int_equal(rig.slot.count, 1); /* not committed: it may have to be read again */
+    sl_source_file.committed(rig.self, rig.slot.partitions[0], 8);
+    rig.slot.now_ns += 2000000000;
+    assert_int_equal(rig_poll(&rig), 0);
+    assert_int_equal(rig.slot.count, 0);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_copytruncate_begins_again_under_a_new_id(void **state)
+{
+    struct rig rig;
+    char id[40];
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\ntwo\n");
+    rig_open(&rig, "*.log", FOLLOW);
+    assert_string_equal(rig_read(&rig), "one|two|");
+    (void)snprintf(id, sizeof(id), "%s", rig.slot.partitions[0]->id);
+    rig_write(&rig, "a.log", "new\n");
+    assert_string_equal(rig_read(&rig), "new|");
+    assert_int_equal(rig.slot.count, 1);
+    assert_string_not_equal(rig.slot.partitions[0]->id, id);
+    assert_int_equal(rig.slot.tallies[0], 1);
+    rig_write(&rig, "a.log", "longer than all that stood here before it was truncated\n"); /* no smaller size tells */
+    assert_string_equal(rig_read(&rig), "longer than all that stood here before it was truncated|");
+    assert_int_equal(rig.slot.tallies[0], 2);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_positions_survive_a_restart_and_a_rename_meanwhile(void **state)
+{
+    struct rig rig;
+    char from[256], to[256];
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\ntwo\n");
+    rig_open(&rig, "*.log", FOLLOW);
+    assert_string_equal(rig_read(&rig), "one|two|");
+    rig_close(&rig);
+    rig_path(&rig, "a.log", from);
+    rig_path(&rig, "z.log", to);
+    assert_int_equal(rename(from, to), 0);
+    rig_append(&rig, "z.log", "three\n");
+    rig_write(&rig, "a.log", "fresh\n");
+    rig_open(&rig, "*.log", FOLLOW);
+    assert_string_equal(rig_read(&rig), "fresh|three|");
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_other_bytes_in_place_of_a_file_are_another_file(void **state)
+{
+    static const char *const after[] = {"two\n", "one\nTWO\nthree\n", "one\n"};
+    for (size_t i = 0; i < 3; i++) { /* shorter than the mark; another last record; cut within the committed part */
+        struct rig rig;
+        char id[40], want[64] = "";
+        (void)state;
+        rig_init(&rig);
+        rig_write(&rig, "a.log", "one\ntwo\n");
+        rig_open(&rig, "*.log", FOLLOW);
+        assert_string_equal(rig_read(&rig), "one|two|");
+        (void)snprintf(id, sizeof(id), "%s", rig.slot.partitions[0]->id);
+        rig_close(&rig);
+        rig_write(&rig, "a.log", after[i]);
+        for (const char *c = after[i]; *c != '\0'; c++)
+            (void)snprintf(want + strlen(want), 2, "%c", *c == '\n' ? '|' : *c);
+        rig_open(&rig, "*.log", FOLLOW);
+        assert_string_equal(rig_read(&rig), want);
+        assert_string_not_equal(rig.slot.partitions[0]->id, id);
+        rig_close(&rig);
+        rig_fini(&rig);
+    }
+}
+
+static void test_a_damaged_id_file_is_refused(void **state)
+{
+    struct rig rig;
+    struct sl_err err = {.code = SL_OK};
+    char path[256], text[512];
+    ssize_t bytes;
+    int fd;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a%20 b.log", "one\n");
+    rig_open(&rig, "*.log", FOLLOW);
+    rig_close(&rig);
+    rig_path(&rig, "topologies/t/files-s", path);
+    fd = open(path, O_RDONLY);
+    bytes = read(fd, text, sizeof(text));
+    (void)close(fd);
+    assert_true(bytes > 100);
+    for (ssize_t at = 0; at <= bytes; at++) { /* each byte flipped; then, at == bytes, cut by one */
+        char copy[512];
+        memcpy(copy, text, (size_t)bytes);
+        if (at < bytes)
+            copy[at] ^= 1;
+        rig_put(&rig, "topologies/t/files-s", copy, (size_t)(at < bytes ? bytes : bytes - 1), O_TRUNC);
+        assert_int_equal(rig_share(&rig, "*.log", FOLLOW, &err), -SL_E_FORMAT);
+        assert_non_null(strstr(err.text, "is damaged"));
+        free(rig.config);
+    }
+    rig_fini(&rig);
+}
+
+static void test_long_lines_come_alone_and_the_longest_are_cut(void **state)
+{
+    struct rig rig;
+    size_t mid = 3000, big = 700000;
+    char *text = malloc(mid + big + 64), *at = text;
+    (void)state;
+    rig_init(&rig);
+    rig.slot.api.max_record_bytes = 1024; /* 16 times that is below the window's 256 KiB */
+    at += sprintf(at, "a\n");
+    memset(at, 'm', mid);
+    at[mid] = '\n';
+    at += mid + 1;
+    at += sprintf(at, "b\n");
+    memset(at, 'x', big);
+    at[big] = '\n';
+    at += big + 1;
+    at += sprintf(at, "c\n");
+    rig_put(&rig, "a.log", text, (size_t)(at - text), O_TRUNC);
+    rig_open(&rig, "a.log", FOLLOW);
+    assert_int_equal(rig_poll(&rig), 1);
+    assert_int_equal(rig.batch.count, 1);
+    assert_false(rig.batch.large);
+    assert_int_equal(rig_poll(&rig), 1);
+    assert_true(rig.batch.large && rig.batch.count == 1 && rig.batch.raw[0].bytes == mid);
+    assert_int_equal(rig_poll(&rig), 1);
+    assert_int_equal(rig.batch.raw[0].bytes, 1);
+    assert_int_equal(rig_poll(&rig), 1);
+    assert_true(rig.batch.large && rig.batch.count == 1 && rig.batch.raw[0].bytes == 256 << 10);
+    assert_int_equal(rig.batch.next - rig.batch.first, big + 1);
+    assert_int_equal(rig.slot.tallies[2], 1);
+    {
+        uint64_t hash = 0;
+        assert_int_equal(sl_source_file.fingerprint(rig.self, rig.slot.partitions[0], rig.batch.first, &hash), 1);
+        assert_int_equal(hash, sl_record_hash(rig.batch.raw[0]));
+    }
+    assert_string_equal(rig_read(&rig), "c|");
+    rig_close(&rig);
+    rig_fini(&rig);
+    free(text);
+}
+
+static void test_fingerprints_find_records_and_miss_what_is_not_there(void **state)
+{
+    struct rig rig;
+    uint64_t hash = 0;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\ntwo\n");
+    rig_open(&rig, "a.log", FOLLOW);
+    (void)rig_read(&rig);
+    assert_int_equal(sl_source_file.fingerprint(rig.self, rig.slot.partitions[0], 4, &hash), 1);
+    assert_int_equal(hash, sl_record_hash(sl_slice_of("two")));
+    assert_int_equal(sl_source_file.fingerprint(rig.self, rig.slot.partitions[0], 8, &hash), 0);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_two_slots_share_the_files(void **state)
+{
+    struct rig rig[2];
+    uint32_t records[2] = {0, 0};
+    struct sl_err err;
+    (void)state;
+    rig_init(&rig[0]);
+    rig_init(&rig[1]);
+    for (int f = 0; f < 8; f++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "%d.log", f);
+        for (int line = 0; line < 5000; line++) {
+            char text[128];
+            (void)snprintf(text, sizeof(text), "%d %d %080d\n", f, line, 0);
+            rig_append(&rig[0], name, text);
+        }
+    }
+    rig_open(&rig[0], "*.log", ONCE);
+    rig[1].slot.api.shared = rig[0].slot.api.shared;
+    rig[1].slot.api.slot = 1;
+    rig[0].slot.api.slots = rig[1].slot.api.slots = 2;
+    rig[1].self = calloc(1, sl_source_file.head.self_bytes);
+    assert_int_equal(sl_source_file.open(rig[1].self, &rig[1].slot.api, rig[0].config, (struct sl_slot *)&rig[1].slot, &err), 0);
+    for (int busy = 1; busy;) {
+        busy = 0;
+        for (int s = 0; s < 2; s++)
+            if (rig_poll(&rig[s]) == 1) {
+                records[s] += rig[s].batch.count;
+                busy = 1;
+            }
+    }
+    assert_int_equal(records[0], 20000);
+    assert_int_equal(records[1], 20000);
+    assert_int_equal(sl_source_file.at_end(rig[0].self), 1);
+    assert_int_equal(sl_source_file.at_end(rig[1].self), 1);
+    sl_source_file.close(rig[1].self);
+    free(rig[1].self);
+    rig_close(&rig[0]);
+    rig_fini(&rig[0]);
+    rig_fini(&rig[1]);
+}
+
+static void test_a_missing_file_is_refused_with_read_once(void **state)
+{
+    struct rig rig;
+    struct sl_err err;
+    (void)state;
+    rig_init(&rig);
+    assert_int_equal(rig_share(&rig, "nothing.log", ONCE, &err), -SL_E_CONFIG);
+    assert_non_null(strstr(err.text, "there is no file"));
+    free(rig.config);
+    rig_fini(&rig);
+}
+
+static int glob_collect(void *user, const char *path, const struct sl_fs_stat *stat)
+{
+    (void)stat;
+    strcat(strcat(user, strrchr(path, '/') + 1), " ");
+    return 0;
+}
+
+static void test_patterns_descend_folders(void **state)
+{
+    struct rig rig;
+    char path[256], found[256] = "";
+    (void)state;
+    rig_init(&rig);
+    rig_path(&rig, "d", path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    rig_path(&rig, "d/e", path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    rig_write(&rig, "1.log", "");
+    rig_write(&rig, "d/2.log", "");
+    rig_write(&rig, "d/e/3.log", "");
+    rig_write(&rig, "d/e/.hidden.log", "");
+    rig_write(&rig, "d/e/4.txt", "");
+    rig_path(&rig, "**/*.log", path);
+    assert_int_equal(sl_file_glob(sl_fs_posix(), path, glob_collect, found), 0);
+    assert_string_equal(found, "1.log 2.log 3.log ");
+    found[0] = '\0';
+    rig_path(&rig, "*/[a-e]/?.???", path);
+    assert_int_equal(sl_file_glob(sl_fs_posix(), path, glob_collect, found), 0);
+    assert_string_equal(found, "3.log 4.txt ");
+    rig_fini(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_once_reads_all_lines_and_the_last_without_a_newline),
+        cmocka_unit_test(test_a_seek_reads_again_even_after_the_end),
+        cmocka_unit_test(test_follow_waits_for_whole_lines_and_new_files),
+        cmocka_unit_test(test_a_renamed_file_is_followed_and_its_successor_is_another),
+        cmocka_unit_test(test_a_deleted_file_is_read_to_its_end_and_let_go_when_committed),
+        cmocka_unit_test(test_copytruncate_begins_again_under_a_new_id),
+        cmocka_unit_test(test_positions_survive_a_restart_and_a_rename_meanwhile),
+        cmocka_unit_test(test_other_bytes_in_place_of_a_file_are_another_file),
+        cmocka_unit_test(test_a_damaged_id_file_is_refused),
+        cmocka_unit_test(test_long_lines_come_alone_and_the_longest_are_cut),
+        cmocka_unit_test(test_fingerprints_find_records_and_miss_what_is_not_there),
+        cmocka_unit_test(test_two_slots_share_the_files),
+        cmocka_unit_test(test_a_missing_file_is_refused_with_read_once),
+        cmocka_unit_test(test_patterns_descend_folders),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
