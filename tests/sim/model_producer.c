@@ -180,7 +180,7 @@ static int producer_commit(struct sl_klog_producer *producer, struct sl_err *err
 {
     int status = producer_request(producer, "commit", err);
     if (status != 0)
-        return model_can_reach(producer->client) ? status : producer_unknown(producer, err);
+        return model_can_reach(producer->client) || producer->client->dead ? status : producer_unknown(producer, err);
     assert(producer->state == PRODUCER_IN);
     producer->state = PRODUCER_IDLE;
     enum sl_model_commit fate = producer_fate(producer->client);
