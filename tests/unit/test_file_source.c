@@ -329,6 +329,34 @@ static void test_other_bytes_in_place_of_a_file_are_another_file(void **state)
     }
 }
 
+static void test_equal_heads_do_not_hide_another_last_record_or_a_shorter_file(void **state)
+{
+    char head[2100];
+    (void)state;
+    memset(head, 'h', sizeof(head));
+    head[2098] = '\n';
+    head[2099] = '\0';
+    for (int shorter = 0; shorter < 2; shorter++) {
+        struct rig rig;
+        char id[40];
+        rig_init(&rig);
+        rig_write(&rig, "a.log", head);
+        rig_append(&rig, "a.log", "two\n");
+        rig_open(&rig, "*.log", FOLLOW);
+        (void)rig_read(&rig);
+        (void)snprintf(id, sizeof(id), "%s", rig.slot.partitions[0]->id);
+        rig_close(&rig);
+        rig_write(&rig, "a.log", head);
+        if (!shorter)
+            rig_append(&rig, "a.log", "TWO\nthree\n");
+        rig_open(&rig, "*.log", FOLLOW);
+        assert_non_null(strstr(rig_read(&rig), "hhh|"));
+        assert_string_not_equal(rig.slot.partitions[0]->id, id);
+        rig_close(&rig);
+        rig_fini(&rig);
+    }
+}
+
 static void test_a_damaged_id_file_is_refused(void **state)
 {
     struct rig rig;
@@ -513,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_copytruncate_begins_again_under_a_new_id),
         cmocka_unit_test(test_positions_survive_a_restart_and_a_rename_meanwhile),
         cmocka_unit_test(test_other_bytes_in_place_of_a_file_are_another_file),
+        cmocka_unit_test(test_equal_heads_do_not_hide_another_last_record_or_a_shorter_file),
         cmocka_unit_test(test_a_damaged_id_file_is_refused),
         cmocka_unit_test(test_long_lines_come_alone_and_the_longest_are_cut),
         cmocka_unit_test(test_fingerprints_find_records_and_miss_what_is_not_there),
