@@ -121,7 +121,7 @@ static void test_a_nested_or_quoted_field_does_not_fool_it(void **state)
         "{\"msg\":\"{\\\"level\\\":\\\"error\\\",\\\"service\\\":\\\"x\\\"}\",\"level\":\"info\"}",
         "{\"msg\":\"\\\\\\\",\\\"level\\\":\\\"error\",\"level\":\"info\"}",
         "{\"msg\":\"\\\\\",\"level\":\"info\"}",
-        "{\"xlevel\":\"error\",\"level2\":\"error\",\"leve\":\"error\",\"LEVEL\":\"error\",\"levei\":\"error\",\"level\":\"info\"}",
+        "{\"xlevel\":\"error\",\"level2\":\"error\",\"leve\":\"error\",\"LEVEL\":\"error\",\"levei\":\"error\",\"levelxy\":\"error\",\"level\":\"info\"}",
         "{\"level \":\"error\",\"\":\"error\",\"level\":\"info\"}",
         "{\"msg\":\"level\",\"x\":[\"level\",\"error\"],\"level\":\"info\"}",
     };

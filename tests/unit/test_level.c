@@ -44,7 +44,7 @@ static void test_numbers_of_syslog_and_pino(void **state)
     (void)state;
     for (int number = 0; number < 1000; number++) {
         enum sl_level expected = number < 10 ? syslog[number] : number < 70 ? (enum sl_level)(number / 10) : SL_LEVEL_NONE;
-        char text[8];
+        char text[16];
         (void)snprintf(text, sizeof(text), "%d", number);
         assert_int_equal(level_of(text, SL_T_NUMBER), expected);
         assert_int_equal(level_of(text, SL_T_STRING), expected);
