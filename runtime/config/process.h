@@ -35,4 +35,7 @@ struct sl_process_config *sl_process_free(struct sl_process_config *config);
 /* The secret's text, malloc'd (caller wipes and frees). */
 int sl_secret_resolve(const struct sl_secret *secret, char **ret_text, struct sl_err *err);
 
+/* Settings of the process file and of one of its connections, for the reference docs. */
+extern const struct sl_field sl_process_fields[], sl_connection_fields[];
+
 #endif
