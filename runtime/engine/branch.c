@@ -172,6 +172,8 @@ static int branch_submit(struct sl_slot *slot, uint32_t sink_index, struct sl_pa
         return 0;
     }
     position->taken = *upto;
+    if (sink_index == slot->dead_sink && sink->flushed && parcel->count == 0 && sink->open_items == 0)
+        return 0; /* no letters: no flush that would say so, its mark is free */
     if (!sink->flushed) {
         if (sl_slot_ticket(slot, sink_index, parcel->view->batch->partition->index, parcel->count, upto, &ticket) != 0)
             return branch_budget(slot, err);
@@ -182,7 +184,7 @@ static int branch_submit(struct sl_slot *slot, uint32_t sink_index, struct sl_pa
         if (sink->kind->submit(sink->self, parcel, err) != 0)
             return -(int)err->code;
     }
-    sink->open_items += parcel->count;
+    sink->open_items += parcel->count + 1; /* an empty range belongs to a flush too: manifests tile */
     return 0;
 }
 

@@ -63,7 +63,7 @@ struct sl_slot_sink {
     struct sl_bound_cond *where;
     bool flushed, opened, needs_zone;
     struct sl_position *positions; /* [slot->partitions_cap] */
-    uint64_t open_items;           /* taken since the last seal */
+    uint64_t open_items;           /* parcels and records taken since the last seal */
     struct sl_ledger open, sealed_ledger; /* flushed: counted in the slot's ledger once committed (rule J4) */
     struct sl_flush *flush;        /* sealed, of the commit under way */
     bool sealed, want_flush;

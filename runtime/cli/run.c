@@ -1,0 +1,433 @@
+/* run.c: `sluice run`: loads, opens, runs until a signal, a duration or the end of all input; says at the end what became of
+ * every record.
+ *
+ * Threads: main's loop holds signals, timers and nothing else; workers do the work; the control server has its own threads.
+ * Ctrl-C once drains (a line says what it waits for); a second one ends at once: what is not committed is read again next time.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/cli/cli.h"
+#include "runtime/cli/commands.h"
+#include "runtime/cli/pages.h"
+#include "runtime/config/process.h"
+#include "runtime/config/units.h"
+#include "runtime/control/control.h"
+#include "runtime/engine/host.h"
+#include "runtime/kafka/klog.h"
+
+enum { RUN_PROGRESS_MS = 500, RUN_LOG_ROWS = 64 };
+#define RUN_LOG_QUIET_NS (5ull * SL_NS_PER_S)
+
+struct run_said { /* the same message is printed once in five seconds, with how often it came */
+    char text[160];
+    uint64_t at_ns, times;
+};
+
+struct run {
+    struct sl_cli *cli;
+    struct sl_process_config *process;
+    struct sl_topology **topologies;
+    uint32_t topologies_count;
+    struct sl_host *host;
+    struct sl_control *control;
+    char socket[PATH_MAX];
+    uint64_t started_ns, ended_ns, records_before, for_ns;
+    uv_loop_t loop;
+    uv_signal_t interrupt, terminate;
+    uv_timer_t deadline, progress;
+    uv_async_t ended;
+    bool draining, progress_shown, quiet, memory_given;
+    pthread_mutex_t log_lock;
+    struct run_said said[RUN_LOG_ROWS];
+};
+
+/* ---- the log ---- */
+
+static struct run_said *run_said_find(struct run *run, const char *text)
+{
+    struct run_said *oldest = &run->said[0];
+
+    for (int i = 0; i < RUN_LOG_ROWS; i++) {
+        if (strncmp(run->said[i].text, text, sizeof(run->said[i].text) - 1) == 0)
+            return &run->said[i];
+        if (run->said[i].at_ns < oldest->at_ns)
+            oldest = &run->said[i];
+    }
+    *oldest = (struct run_said){.at_ns = 0};
+    (void)snprintf(oldest->text, sizeof(oldest->text), "%s", text);
+    return oldest;
+}
+
+static void run_log(void *user, const char *topology, const struct sl_err *err, const char *what)
+{
+    struct run *run = user;
+    uint64_t now_ns = sl_clock_now_ns();
+    struct run_said *said;
+    char when[32];
+    time_t now = time(NULL);
+    struct tm parts;
+
+    (void)pthread_mutex_lock(&run->log_lock);
+    said = run_said_find(run, err->text);
+    said->times++;
+    if (said->at_ns == 0 || now_ns - said->at_ns >= RUN_LOG_QUIET_NS) {
+        (void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &parts));
+        if (run->progress_shown)
+            (void)fputs("\r\033[K", run->cli->err);
+        run->progress_shown = false;
+        (void)fprintf(run->cli->err, "%s %s %s: %s", when, err->remedy == SL_REMEDY_HALT && err->code != SL_OK ? "error" : "warn", what,
+                      err->text[0] != '\0' ? err->text : topology);
+        if (said->times > 1)
+            (void)fprintf(run->cli->err, " (%" PRIu64 " times)", said->times);
+        (void)fputc('\n', run->cli->err);
+        said->at_ns = now_ns;
+        said->times = 0;
+    }
+    (void)pthread_mutex_unlock(&run->log_lock);
+}
+
+/* ---- the control server's questions ---- */
+
+static int run_status(void *user, struct sl_buf *json)
+{
+    struct run *run = user;
+    return sl_pages_status(run->host, run->process, run->started_ns, json);
+}
+
+static int run_metrics(void *user, struct sl_buf *text)
+{
+    struct run *run = user;
+    return sl_pages_metrics(run->host, run->started_ns, text);
+}
+
+static int run_look(struct run *run, bool held_too, char *why, size_t bytes)
+{
+    struct sl_host_topology *items;
+    int fine = 1;
+
+    if (sl_host_view(run->host, &items) != 0)
+        return 0;
+    for (uint32_t t = 0; t < sl_host_topologies_count(run->host) && fine == 1; t++) {
+        const struct sl_host_topology *item = &items[t];
+        if (item->failed > 0) {
+            (void)snprintf(why, bytes, "topology %s stopped: %s", item->topology->name, item->sum.error);
+            fine = 0;
+        }
+        for (uint32_t p = 0; held_too && p < item->sum.partitions_count && fine == 1; p++)
+            if (item->sum.partitions[p].held[0] != '\0') {
+                (void)snprintf(why, bytes, "topology %s: partition %s is held: %s", item->topology->name,
+                               item->sum.partitions[p].id, item->sum.partitions[p].held);
+                fine = 0;
+            }
+        if (held_too && item->slots < 1) {
+            (void)snprintf(why, bytes, "topology %s is starting", item->topology->name);
+            fine = 0;
+        }
+    }
+    sl_host_view_fini(run->host, items);
+    return fine;
+}
+
+static int run_healthy(void *user, char *why, size_t bytes)
+{
+    return run_look(user, false, why, bytes);
+}
+
+static int run_ready(void *user, char *why, size_t bytes)
+{
+    struct run *run = user;
+
+    if (run->draining) {
+        (void)snprintf(why, bytes, "draining");
+        return 0;
+    }
+    return run_look(run, true, why, bytes);
+}
+
+static int run_open_control(struct run *run, struct sl_err *err)
+{
+    struct sl_control_source source = {run, run_status, run_metrics, run_healthy, run_ready, NULL};
+    struct sl_control_settings settings = {run->socket, run->process->control_listen, NULL};
+    char *token = NULL;
+    int status;
+
+    if (settings.listen != NULL && sl_secret_resolve(&run->process->control_token, &token, err) != 0)
+        return sl_while(err, "control.token");
+    settings.token = token;
+    status = sl_control_open(&settings, &source, &run->control, err);
+    if (token != NULL)
+        explicit_bzero(token, strlen(token));
+    free(token);
+    return status;
+}
+
+/* ---- ending ---- */
+
+static void run_waits(struct run *run)
+{
+    struct sl_host_topology *items;
+
+    if (sl_host_view(run->host, &items) != 0)
+        return;
+    for (uint32_t t = 0; t < sl_host_topologies_count(run->host); t++)
+        if (items[t].running > 0)
+            (void)fprintf(run->cli->err, "sluice: %s waits for %s; Ctrl-C again ends at once, nothing is lost\n",
+                          items[t].topology->name, items[t].waits_for[0] != '\0' ? items[t].waits_for : "its last batch");
+    sl_host_view_fini(run->host, items);
+}
+
+static void run_drain(struct run *run, const char *why)
+{
+    if (run->draining)
+        return;
+    run->draining = true;
+    if (why != NULL && !run->quiet) {
+        if (run->progress_shown)
+            (void)fputs("\r\033[K", run->cli->err);
+        run->progress_shown = false;
+        (void)fprintf(run->cli->err, "sluice: %s: reading has stopped, files and commits are being finished\n", why);
+    }
+    sl_host_drain(run->host);
+}
+
+static void run_on_signal(uv_signal_t *handle, int number)
+{
+    struct run *run = handle->data;
+
+    if (run->draining) {
+        (void)fputs("sluice: ended at once; what was not committed is read again at the next start\n", run->cli->err);
+        (void)fflush(run->cli->err);
+        _exit(128 + number);
+    }
+    run_drain(run, number == SIGINT ? "interrupted" : "asked to end");
+}
+
+static void run_on_deadline(uv_timer_t *handle)
+{
+    run_drain(handle->data, NULL);
+}
+
+static void run_on_ended(uv_async_t *handle)
+{
+    struct run *run = handle->data;
+
+    if (sl_host_idle(run->host)) {
+        run->ended_ns = sl_clock_now_ns();
+        uv_stop(&run->loop);
+    }
+}
+
+static void run_ended(void *user)
+{
+    struct run *run = user;
+    (void)uv_async_send(&run->ended);
+}
+
+static void run_on_progress(uv_timer_t *handle)
+{
+    struct run *run = handle->data;
+    struct sl_host_topology *items;
+    uint64_t records = 0;
+    int64_t lag = -1;
+    static int draining_turns;
+
+    if (run->draining && ++draining_turns % 4 == 2)
+        run_waits(run);
+    if (run->quiet || !isatty(fileno(run->cli->err)) || run->draining || sl_host_view(run->host, &items) != 0)
+        return;
+    for (uint32_t t = 0; t < sl_host_topologies_count(run->host); t++) {
+        records += items[t].sum.records;
+        if (items[t].sum.lag_records >= 0)
+            lag = (lag < 0 ? 0 : lag) + items[t].sum.lag_records;
+    }
+    sl_host_view_fini(run->host, items);
+    (void)pthread_mutex_lock(&run->log_lock);
+    (void)fprintf(run->cli->err, "\r\033[K%" PRIu64 " records, %" PRIu64 "/s", records,
+                  (records - run->records_before) * (1000 / RUN_PROGRESS_MS));
+    if (lag >= 0)
+        (void)fprintf(run->cli->err, ", %" PRId64 " behind (%.0f %% done)", lag,
+                      100.0 * (double)records / (double)(records + (uint64_t)lag + 1));
+    if (run->for_ns > 0)
+        (void)fprintf(run->cli->err, ", %" PRIu64 " s left",
+                      (uint64_t)(run->for_ns / SL_NS_PER_S > (sl_clock_now_ns() - run->started_ns) / SL_NS_PER_S
+                          ? run->for_ns / SL_NS_PER_S - (sl_clock_now_ns() - run->started_ns) / SL_NS_PER_S : 0));
+    (void)fflush(run->cli->err);
+    run->progress_shown = true;
+    (void)pthread_mutex_unlock(&run->log_lock);
+    run->records_before = records;
+}
+
+/* ---- loading ---- */
+
+static void run_print_diags(struct run *run, const struct sl_diags *diags)
+{
+    for (uint32_t i = 0; i < diags->count; i++) {
+        const struct sl_diag *diag = &diags->items[i];
+        (void)fprintf(run->cli->err, "%s:%u:%u: %s: %s\n", diag->file, diag->line, diag->column,
+                      diag->warning ? "warning" : "error", diag->text);
+        if (diag->remedy != NULL && diag->remedy[0] != '\0')
+            (void)fprintf(run->cli->err, "    %s\n", diag->remedy);
+    }
+}
+
+static int run_override(struct run *run)
+{
+    const char *workers = sl_cli_option(run->cli, "workers"), *memory = sl_cli_option(run->cli, "memory");
+    const char *data_dir = sl_cli_option(run->cli, "data-dir"), *duration = sl_cli_option(run->cli, "for");
+    struct sl_err err = {0};
+
+    if (data_dir != NULL)
+        run->process->data_dir = data_dir;
+    if (workers != NULL) {
+        char *end = NULL;
+        unsigned long count = strtoul(workers, &end, 10);
+        if (*workers == '\0' || *end != '\0' || count < 1 || count > 1024)
+            return sl_cli_say(run->cli, SL_EXIT_USAGE, "--workers: %s is not a count; write 1 to 1024", workers);
+        run->process->workers = (uint32_t)count;
+    }
+    if (memory != NULL && sl_bytes_scan(memory, &run->process->memory_bytes, &err) != 0)
+        return sl_cli_say(run->cli, SL_EXIT_USAGE, "--memory: %s", err.text);
+    if (duration != NULL && sl_duration_scan(duration, &run->for_ns, &err) != 0)
+        return sl_cli_say(run->cli, SL_EXIT_USAGE, "--for: %s", err.text);
+    if (sl_cli_has(run->cli, "socket"))
+        (void)snprintf(run->socket, sizeof(run->socket), "%s", sl_cli_option(run->cli, "socket"));
+    else if (data_dir == NULL && run->process->control_socket != NULL)
+        (void)snprintf(run->socket, sizeof(run->socket), "%s", run->process->control_socket);
+    else
+        (void)snprintf(run->socket, sizeof(run->socket), "%s/control.sock", run->process->data_dir);
+    return SL_EXIT_OK;
+}
+
+static int run_load(struct run *run)
+{
+    struct sl_diags diags;
+    uint32_t count = run->cli->args_count;
+    int status = SL_EXIT_OK;
+
+    sl_diags_init(&diags);
+    if (sl_process_load(sl_cli_option(run->cli, "config"), &diags, &run->process) != 0)
+        status = SL_EXIT_FAILED;
+    if (status == SL_EXIT_OK)
+        status = run_override(run);
+    if (status == SL_EXIT_OK && count == 0)
+        count = run->process->topologies.count;
+    if (status == SL_EXIT_OK && count == 0)
+        status = sl_cli_say(run->cli, SL_EXIT_USAGE, "no topology: name a file, or list some under topologies: in sluice.yaml");
+    run->topologies = calloc(count + 1, sizeof(struct sl_topology *));
+    for (uint32_t i = 0; status != SL_EXIT_USAGE && run->process != NULL && run->topologies != NULL && i < count; i++) {
+        const char *path = run->cli->args_count > 0 ? run->cli->args[i] : run->process->topologies.items[i];
+        if (sl_topology_load(path, run->cli->registry, run->process, &diags, &run->topologies[run->topologies_count]) != 0)
+            status = SL_EXIT_FAILED;
+        else
+            run->topologies_count++;
+    }
+    for (uint32_t i = 0; i < run->topologies_count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(run->topologies[i]->name, run->topologies[j]->name) == 0)
+                status = sl_cli_say(run->cli, SL_EXIT_FAILED, "two topologies are named %s; give each a name of its own",
+                                    run->topologies[i]->name);
+    run_print_diags(run, &diags);
+    sl_diags_fini(&diags);
+    return status;
+}
+
+/* ---- running ---- */
+
+static void run_loop_open(struct run *run)
+{
+    (void)uv_loop_init(&run->loop);
+    (void)uv_signal_init(&run->loop, &run->interrupt);
+    (void)uv_signal_init(&run->loop, &run->terminate);
+    (void)uv_timer_init(&run->loop, &run->deadline);
+    (void)uv_timer_init(&run->loop, &run->progress);
+    (void)uv_async_init(&run->loop, &run->ended, run_on_ended);
+    run->interrupt.data = run->terminate.data = run->deadline.data = run->progress.data = run->ended.data = run;
+    (void)uv_signal_start(&run->interrupt, run_on_signal, SIGINT);
+    (void)uv_signal_start(&run->terminate, run_on_signal, SIGTERM);
+    (void)uv_timer_start(&run->progress, run_on_progress, RUN_PROGRESS_MS, RUN_PROGRESS_MS);
+}
+
+static void run_close_handle(uv_handle_t *handle, void *user)
+{
+    (void)user;
+    uv_close(handle, NULL);
+}
+
+static void run_loop_close(struct run *run)
+{
+    uv_walk(&run->loop, run_close_handle, NULL);
+    (void)uv_run(&run->loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&run->loop);
+}
+
+static int run_host(struct run *run)
+{
+    struct sl_host_settings settings = {run->process, (const struct sl_topology *const *)run->topologies, run->topologies_count,
+                                        sl_klog_rdkafka(), sl_cli_has(run->cli, "once"), run_log, run_ended, run};
+    struct sl_err err = {0};
+    int status = SL_EXIT_FAILED;
+
+    run->host = sl_host_open(&settings, &err);
+    if (run->host == NULL)
+        return sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
+    if (run_open_control(run, &err) != 0 || sl_host_start(run->host, &err) != 0) {
+        (void)sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
+        goto out;
+    }
+    if (!run->quiet)
+        (void)fprintf(run->cli->err, "sluice %s: %u %s, %u %s, state in %s, control socket %s\n", SLUICE_VERSION,
+                      run->topologies_count, run->topologies_count == 1 ? "topology" : "topologies", run->process->workers,
+                      run->process->workers == 1 ? "worker" : "workers", sl_host_data_dir(run->host), run->socket);
+    if (run->for_ns > 0)
+        (void)uv_timer_start(&run->deadline, run_on_deadline, run->for_ns / SL_NS_PER_MS, 0);
+    (void)uv_run(&run->loop, UV_RUN_DEFAULT);
+    if (run->progress_shown)
+        (void)fputs("\r\033[K", run->cli->err);
+    status = SL_EXIT_OK;
+    {
+        FILE *null = run->quiet ? fopen("/dev/null", "we") : NULL;
+        if (!sl_pages_summary(run->host, run->cli, null != NULL ? null : run->cli->err, run->ended_ns - run->started_ns))
+            status = SL_EXIT_FAILED;
+        if (null != NULL)
+            (void)fclose(null);
+    }
+out:
+    run->control = sl_control_close(run->control);
+    run->host = sl_host_close(run->host);
+    return status;
+}
+
+int sl_command_run(struct sl_cli *cli)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    int status;
+
+    if (run == NULL)
+        return sl_cli_say(cli, SL_EXIT_FAILED, "no memory");
+    run->cli = cli;
+    run->quiet = sl_cli_has(cli, "quiet");
+    run->started_ns = sl_clock_now_ns();
+    (void)pthread_mutex_init(&run->log_lock, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    status = run_load(run);
+    if (status == SL_EXIT_OK) {
+        run_loop_open(run);
+        status = run_host(run);
+        run_loop_close(run);
+    }
+    for (uint32_t i = 0; i < run->topologies_count; i++)
+        run->topologies[i] = sl_topology_free(run->topologies[i]);
+    free(run->topologies);
+    run->process = sl_process_free(run->process);
+    (void)pthread_mutex_destroy(&run->log_lock);
+    free(run);
+    return status;
+}
