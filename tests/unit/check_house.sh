@@ -107,12 +107,12 @@ rule_pure() {
 
 rule_sleep() {
     local names
-    mapfile -t names < <(matching '^tests/.*\.(c|h|cc)$')
-    lines '\b(sleep|usleep|nanosleep|clock_nanosleep) *\(' 'no sleep synchronises a test' "${names[@]}"
-    mapfile -t names < <(matching '^tests/.*\.(sh|py)$' | grep -vE '^tests/(support/|unit/check_house\.sh$)')
     # A loop that looks for a condition may pause between two looks, and says so.
-    except='# poll$'
-    lines '^[^#]*\bsleep\b' 'no sleep synchronises a test; the pause of a polling loop is marked "# poll"' "${names[@]}"
+    except='(# poll|/\* poll \*/)$'
+    mapfile -t names < <(matching '^tests/.*\.(c|h|cc)$')
+    lines '\b(sleep|usleep|nanosleep|clock_nanosleep) *\(' 'no sleep synchronises a test; the pause of a polling loop is marked /* poll */' "${names[@]}"
+    mapfile -t names < <(matching '^tests/.*\.(sh|py)$' | grep -vE '^tests/(support/|unit/check_house\.sh$)')
+    lines '^[^#]*\bsleep\b' 'no sleep synchronises a test; the pause of a polling loop is marked # poll' "${names[@]}"
     except=''
 }
 
