@@ -367,7 +367,7 @@ int sl_spool_append(struct sl_spool_topic *topic, uint32_t partition, const stru
         queue->last = &pending->next;
         before = spool->queued_bytes;
         spool->queued_bytes += pending->room;
-        if (spool->threaded && (before == 0 || spool_writer_is_due(spool))
+        if (spool->threaded && (before == 0 || spool_writer_is_due(spool)))
             (void)pthread_cond_signal(&spool->work);
     }
     (void)pthread_mutex_unlock(&spool->lock);
