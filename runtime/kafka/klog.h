@@ -49,7 +49,9 @@ struct sl_klog_consumer_settings {
     bool cooperative;         /* assignor */
     uint64_t queue_bytes;     /* the source's share of memory: bounds librdkafka's queues and fetches */
     bool read_committed;
+    bool want_headers;        /* else messages come without (reading them costs) */
     uint64_t session_timeout_ms; /* 0: default */
+    const struct sl_map *properties; /* the source's own pass-through, behind the connection's; may be NULL */
     void (*wake)(void *user); /* any thread: something to poll */
     void *user;
     /* Owner thread, inside poll. ASSIGN and REVOKE must be answered by sl_klog.assign / unassign, at once or later (heartbeats go
@@ -73,11 +75,15 @@ struct sl_klog_kind {
                          struct sl_klog_consumer **ret_consumer, struct sl_err *err);
     /* Up to max messages, in order within a partition, consecutive ones of one partition together where it can be had; never waits. */
     int (*poll)(struct sl_klog_consumer *consumer, struct sl_klog_message *messages, uint32_t max, struct sl_err *err);
-    /* Answers an ASSIGN: start at each item's offset; item.offset < 0 is refused. users[i] comes back in messages. */
+    /* Answers an ASSIGN (an empty list is an answer, too), or adds partitions left out then: start at each item's offset;
+     * item.offset < 0 is refused. users[i] comes back in messages. Answers come in the order of the events. */
     int (*assign)(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, void *const *users, struct sl_err *err);
     int (*unassign)(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, struct sl_err *err);
     int (*seek)(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t offset, struct sl_err *err);
+    /* Where it stands after what poll has handed out: the last one + 1, or further, past transaction markers at the end. */
     int (*position)(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t *ret_next);
+    /* 1: fetching has stopped at a full queue that is now half empty; a call of `offsets` (clerk) sets it going at once. */
+    int (*starved)(struct sl_klog_consumer *consumer);
     int (*pause)(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, bool paused, struct sl_err *err);
     /* [blocks] Fills offsets and metadata of list: what the group has committed, read stable. */
     int (*committed)(struct sl_klog_consumer *consumer, struct sl_klog_list *list, uint32_t timeout_ms, struct sl_err *err);
@@ -91,18 +97,23 @@ struct sl_klog_kind {
     int (*commit_offsets)(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, struct sl_err *err);
     /* Leaves cleanly; a static member sends no LeaveGroup. [blocks] up to timeout. */
     void (*consumer_close)(struct sl_klog_consumer *consumer);
-    /* Snapshot of group id, generation, member: to be taken on the owner thread in the turn that snapshots the offsets. */
+    /* Snapshot of group id, generation, member: to be taken on the owner thread in the turn that snapshots the offsets. NULL: we
+     * are no member now (lost), so nothing may be committed. */
     struct sl_klog_group *(*group_snapshot)(struct sl_klog_consumer *consumer);
     void (*group_free)(struct sl_klog_group *group);
 
     /* ---- transactional producer [all block] ---- */
     int (*producer_open)(struct sl_klog *log, const struct sl_connection *connection, const char *transactional_id,
                          uint32_t transaction_timeout_ms, struct sl_klog_producer **ret_producer, struct sl_err *err); /* inits transactions */
+    /* Learns where topic's partitions are; without it, the first commit waits for that (1 s). */
+    int (*warm)(struct sl_klog_producer *producer, const char *topic, struct sl_err *err);
     int (*begin)(struct sl_klog_producer *producer, struct sl_err *err);
     int (*produce)(struct sl_klog_producer *producer, const struct sl_klog_record *records, uint32_t count, struct sl_err *err);
     int (*send_offsets)(struct sl_klog_producer *producer, const struct sl_klog_list *offsets, struct sl_klog_group *group,
                         struct sl_err *err);
-    /* err->remedy: RETRY (aborted already: read again from the marks), FENCE (another owner), HALT. */
+    /* err->remedy: RETRY (aborted already: read again from the marks), FENCE (another owner; or an outcome that cannot be known:
+     * close the producer, open it again, which settles it, and read the marks from Kafka), HALT. The same for send_offsets and
+     * produce, which abort by themselves where they fail. */
     int (*commit)(struct sl_klog_producer *producer, struct sl_err *err);
     int (*abort)(struct sl_klog_producer *producer, struct sl_err *err);
     void (*producer_close)(struct sl_klog_producer *producer);
@@ -126,10 +137,12 @@ struct sl_klog_kind {
     /* Owner thread, never waits. payload must live until its report (no copy); key and headers are copied. -SL_E_LIMIT: full now. */
     int (*send)(struct sl_klog_sender *sender, const struct sl_klog_record *record, void *opaque, struct sl_err *err);
     /* Owner thread: delivery reports since the last call. status 0 delivered; else err, remedy RETRY never comes (the sender retries
-     * itself), DEADLETTER: this record can never be sent (too large), FENCE: sender is dead, open a new one. */
+     * itself), DEADLETTER: this record can never be sent (too large), HALT: nothing can be until a person acts (a missing topic or
+     * right), FENCE: sender is dead, open a new one. */
     int (*reports)(struct sl_klog_sender *sender, void (*each)(void *user, void *opaque, int status, const struct sl_err *err),
                    void *user, struct sl_err *err);
-    void (*sender_close)(struct sl_klog_sender *sender); /* [blocks]; what is in flight is reported as FENCE first */
+    /* [blocks] What is in flight gets no report any more; its payloads are the caller's again. */
+    void (*sender_close)(struct sl_klog_sender *sender);
 };
 
 struct sl_klog {

@@ -1,0 +1,211 @@
+/* klog_rdkafka_offsets.c: what a consumer's clerk asks of the brokers: committed offsets, ends, single records; and the plain
+ * commit. All of it blocks, none of it touches fetching, so it may run beside the owner thread.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/kafka/klog_rdkafka.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "runtime/base/clock.h"
+
+enum { KLOG_PROBE_IDLE_S = 10, KLOG_PROBE_MS = 30000 };
+
+static rd_kafka_topic_partition_t *native_find(rd_kafka_topic_partition_list_t *native, const struct sl_klog_partition *item,
+                                               int index)
+{
+    rd_kafka_topic_partition_t *at = &native->elems[index]; /* the library keeps the order, as a rule */
+
+    if (at->partition == item->partition && strcmp(at->topic, item->topic) == 0)
+        return at;
+    return rd_kafka_topic_partition_list_find(native, item->topic, item->partition);
+}
+
+/* ---- committed ---- */
+static int item_set_metadata(struct sl_klog_partition *item, const void *metadata, size_t bytes)
+{
+    free(item->metadata);
+    item->metadata = NULL;
+    item->metadata_bytes = 0;
+    if (metadata == NULL || bytes == 0)
+        return 0;
+    item->metadata = malloc(bytes + 1);
+    if (item->metadata == NULL)
+        return -1;
+    memcpy(item->metadata, metadata, bytes);
+    item->metadata[bytes] = '\0';
+    item->metadata_bytes = (uint32_t)bytes;
+    return 0;
+}
+
+int sl_klog_committed(struct sl_klog_consumer *consumer, struct sl_klog_list *list, uint32_t timeout_ms, struct sl_err *err)
+{
+    rd_kafka_topic_partition_list_t *native;
+    rd_kafka_resp_err_t code;
+    int status = 0;
+
+    if (list->count == 0)
+        return 0;
+    native = sl_klog_native_list(list);
+    code = rd_kafka_committed(consumer->rk, native, (int)timeout_ms);
+    if (code != 0)
+        status = sl_klog_fail(err, code, "asking for committed offsets", consumer->group, NULL);
+    for (uint32_t i = 0; i < list->count && status == 0; i++) {
+        struct sl_klog_partition *item = &list->items[i];
+        const rd_kafka_topic_partition_t *got = native_find(native, item, (int)i);
+
+        item->error = (int32_t)got->err;
+        item->offset = got->err != 0 || got->offset < 0 ? -1 : got->offset;
+        if (got->err != 0)
+            status = sl_klog_fail(err, got->err, "asking for committed offsets", item->topic, NULL);
+        else if (item_set_metadata(item, got->metadata, got->metadata_size) != 0)
+            status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for metadata of %zu bytes", got->metadata_size);
+    }
+    rd_kafka_topic_partition_list_destroy(native);
+    return status;
+}
+
+/* ---- ends ---- */
+int sl_klog_offsets(struct sl_klog_consumer *consumer, struct sl_klog_list *list, int64_t which, uint32_t timeout_ms,
+                    struct sl_err *err)
+{
+    rd_kafka_topic_partition_list_t *native;
+    rd_kafka_resp_err_t code;
+
+    if (consumer->probe.rk != NULL && sl_clock_now_ns() - consumer->probe.used_ns > KLOG_PROBE_IDLE_S * SL_NS_PER_S)
+        sl_klog_probe_close(consumer);
+    if (list->count == 0)
+        return 0;
+    native = sl_klog_native_list(list);
+    for (int i = 0; i < native->cnt; i++)
+        native->elems[i].offset = which; /* one request a leader, whatever the number of partitions */
+    code = rd_kafka_offsets_for_times(consumer->rk, native, (int)timeout_ms);
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct sl_klog_partition *item = &list->items[i];
+        const rd_kafka_topic_partition_t *got = native_find(native, item, (int)i);
+
+        item->error = (int32_t)(code != 0 && got->err == 0 ? code : got->err);
+        item->offset = item->error != 0 || got->offset < 0 ? -1 : got->offset;
+    }
+    rd_kafka_topic_partition_list_destroy(native);
+    return code == 0 ? 0 : sl_klog_fail(err, code, "asking for offsets", list->items[0].topic, NULL);
+}
+
+/* ---- plain commit ---- */
+int sl_klog_commit_offsets(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, struct sl_err *err)
+{
+    rd_kafka_topic_partition_list_t *native;
+    rd_kafka_resp_err_t code;
+    const char *name = consumer->group;
+
+    if (list->count == 0)
+        return 0;
+    native = sl_klog_native_list(list);
+    code = rd_kafka_commit(consumer->rk, native, 0);
+    for (int i = 0; i < native->cnt && code == 0; i++) {
+        code = native->elems[i].err;
+        name = native->elems[i].topic;
+    }
+    rd_kafka_topic_partition_list_destroy(native);
+    return code == 0 ? 0 : sl_klog_fail(err, code, "committing offsets", code == 0 ? NULL : name, NULL);
+}
+
+/* ---- single records ---- */
+static int probe_open(struct sl_klog_consumer *consumer, struct sl_err *err)
+{
+    static const struct sl_klog_setting table[] = {
+        {SL_KLOG_LAW, "group.id", "sluice-probe"}, /* never joined: partitions are assigned by hand */
+        {SL_KLOG_LAW, "group.instance.id", NULL},
+        {SL_KLOG_LAW, "isolation.level", "read_uncommitted"}, /* what was read once is readable, open transactions or not */
+        {SL_KLOG_LAW, "enable.auto.commit", "false"},
+        {SL_KLOG_LAW, "enable.auto.offset.store", "false"},
+        {SL_KLOG_LAW, "auto.offset.reset", "error"},
+        {SL_KLOG_LAW, "allow.auto.create.topics", "false"},
+        {SL_KLOG_LAW, "enable.partition.eof", "true"},
+        {SL_KLOG_LAW, "queued.min.messages", "1"},
+        {SL_KLOG_LAW, "fetch.message.max.bytes", "1"}, /* a batch comes whole, however small this is */
+        {SL_KLOG_DEFAULT, "fetch.wait.max.ms", "10"},
+        {SL_KLOG_DEFAULT, "check.crcs", "true"},
+    };
+    rd_kafka_conf_t *conf;
+    int status = sl_klog_conf_new(consumer->settings.connection, NULL, table, sizeof(table) / sizeof(table[0]), &conf, err);
+
+    if (status != 0)
+        return status;
+    status = sl_klog_handle_new(RD_KAFKA_CONSUMER, conf, &consumer->probe.rk, err);
+    if (status == 0)
+        rd_kafka_poll_set_consumer(consumer->probe.rk);
+    return status;
+}
+
+void sl_klog_probe_close(struct sl_klog_consumer *consumer)
+{
+    if (consumer->probe.rk == NULL)
+        return;
+    (void)rd_kafka_consumer_close(consumer->probe.rk);
+    rd_kafka_destroy(consumer->probe.rk);
+    consumer->probe.rk = NULL;
+}
+
+/* What the next message says: 1 the record, 0 gone, 2 ask again, <0 err. */
+static int probe_judge(const rd_kafka_message_t *message, uint64_t offset, uint64_t *ret_hash, const char *topic,
+                       struct sl_err *err)
+{
+    switch ((int)message->err) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        if ((uint64_t)message->offset < offset)
+            return 2;
+        if ((uint64_t)message->offset > offset)
+            return 0;
+        *ret_hash = XXH3_64bits(message->payload == NULL ? "" : message->payload, message->len);
+        return 1;
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+        return 0;
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+        return 2;
+    default:
+        return sl_klog_fail(err, message->err, "reading a record again", topic, rd_kafka_message_errstr(message));
+    }
+}
+
+static int probe_read(rd_kafka_t *rk, const char *topic, uint64_t offset, uint64_t *ret_hash, struct sl_err *err)
+{
+    uint64_t end_ns = sl_clock_now_ns() + KLOG_PROBE_MS * SL_NS_PER_MS;
+    int found = 2;
+
+    while (found == 2) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, 100);
+
+        if (message != NULL) {
+            found = probe_judge(message, offset, ret_hash, topic, err);
+            rd_kafka_message_destroy(message);
+        } else if (sl_clock_now_ns() > end_ns) {
+            found = sl_klog_fail(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a record again", topic, NULL);
+        }
+    }
+    return found;
+}
+
+int sl_klog_fingerprint(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t offset,
+                        uint64_t *ret_hash, struct sl_err *err)
+{
+    rd_kafka_topic_partition_list_t *native;
+    rd_kafka_resp_err_t code;
+    int status = consumer->probe.rk == NULL ? probe_open(consumer, err) : 0;
+
+    if (status != 0)
+        return status;
+    native = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(native, topic, partition)->offset = (int64_t)offset;
+    code = rd_kafka_assign(consumer->probe.rk, native);
+    rd_kafka_topic_partition_list_destroy(native);
+    if (code != 0)
+        return sl_klog_fail(err, code, "reading a record again", topic, NULL);
+    status = probe_read(consumer->probe.rk, topic, offset, ret_hash, err);
+    (void)rd_kafka_assign(consumer->probe.rk, NULL);
+    consumer->probe.used_ns = sl_clock_now_ns();
+    return status;
+}

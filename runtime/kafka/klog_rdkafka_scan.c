@@ -1,0 +1,296 @@
+/* klog_rdkafka_scan.c: what commits need of a topic as a whole: make it, count its partitions, read one partition to its end.
+ * Each call opens an instance of its own and closes it: they happen at start and at assignments only. Clerk thread; they block.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/kafka/klog_rdkafka.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/clock.h"
+
+enum { KLOG_ADMIN_MS = 30000, KLOG_SCAN_QUIET_MS = 120000 };
+
+static int scan_open(const struct sl_connection *connection, const char *isolation, rd_kafka_t **ret_rk, struct sl_err *err)
+{
+    const struct sl_klog_setting table[] = {
+        {SL_KLOG_LAW, "group.id", "sluice-scan"}, /* never joined: partitions are assigned by hand */
+        {SL_KLOG_LAW, "group.instance.id", NULL},
+        {SL_KLOG_LAW, "isolation.level", isolation},
+        {SL_KLOG_LAW, "enable.auto.commit", "false"},
+        {SL_KLOG_LAW, "enable.auto.offset.store", "false"},
+        {SL_KLOG_LAW, "auto.offset.reset", "error"},
+        {SL_KLOG_LAW, "allow.auto.create.topics", "false"},
+        {SL_KLOG_LAW, "enable.partition.eof", "true"},
+        {SL_KLOG_DEFAULT, "queued.max.messages.kbytes", "8192"},
+        {SL_KLOG_DEFAULT, "fetch.max.bytes", "4194304"},
+        {SL_KLOG_DEFAULT, "fetch.wait.max.ms", "50"},
+        {SL_KLOG_DEFAULT, "check.crcs", "true"},
+    };
+    rd_kafka_conf_t *conf;
+    int status = sl_klog_conf_new(connection, NULL, table, sizeof(table) / sizeof(table[0]), &conf, err);
+
+    if (status == 0)
+        status = sl_klog_handle_new(RD_KAFKA_CONSUMER, conf, ret_rk, err);
+    if (status == 0)
+        rd_kafka_poll_set_consumer(*ret_rk);
+    return status;
+}
+
+/* ---- partition count ---- */
+static int scan_count(rd_kafka_t *rk, const char *topic, uint32_t *ret_count, rd_kafka_resp_err_t *ret_code)
+{
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    const struct rd_kafka_metadata *metadata;
+
+    if (rkt == NULL) {
+        *ret_code = rd_kafka_last_error();
+        return -1;
+    }
+    *ret_code = rd_kafka_metadata(rk, 0, rkt, &metadata, KLOG_ADMIN_MS);
+    rd_kafka_topic_destroy(rkt);
+    if (*ret_code != 0)
+        return -1;
+    *ret_code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    *ret_count = metadata->topic_cnt == 1 ? (uint32_t)metadata->topics[0].partition_cnt : 0;
+    rd_kafka_metadata_destroy(metadata);
+    return *ret_code == 0 ? 0 : -1;
+}
+
+int sl_klog_partition_count(struct sl_klog *log, const struct sl_connection *connection, const char *topic, uint32_t *ret_count,
+                            struct sl_err *err)
+{
+    rd_kafka_t *rk;
+    rd_kafka_resp_err_t code;
+    uint32_t count;
+    int status = scan_open(connection, "read_committed", &rk, err);
+
+    (void)log;
+    if (status != 0)
+        return status;
+    if (scan_count(rk, topic, &count, &code) != 0)
+        status = sl_klog_fail(err, code, "asking for a topic", topic, NULL);
+    else
+        *ret_count = count;
+    rd_kafka_destroy(rk);
+    return status;
+}
+
+/* ---- making the commit topic ---- */
+static int ensure_create(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic, uint32_t partitions, struct sl_err *err)
+{
+    char text[300];
+    rd_kafka_NewTopic_t *made = rd_kafka_NewTopic_new(topic, (int)partitions, -1, text, sizeof(text));
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    const rd_kafka_topic_result_t **results;
+    rd_kafka_event_t *event;
+    size_t count;
+    int status = 0;
+
+    if (made == NULL) {
+        rd_kafka_AdminOptions_destroy(options);
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "making topic %s: %s", topic, text);
+    }
+    (void)rd_kafka_NewTopic_set_config(made, "cleanup.policy", "compact");
+    (void)rd_kafka_AdminOptions_set_operation_timeout(options, KLOG_ADMIN_MS, text, sizeof(text)); /* until it has leaders */
+    rd_kafka_CreateTopics(rk, &made, 1, options, queue);
+    event = rd_kafka_queue_poll(queue, 2 * KLOG_ADMIN_MS);
+    if (event == NULL) {
+        status = sl_klog_fail(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "making the commit topic", topic, NULL);
+    } else if (rd_kafka_event_error(event) != 0) {
+        status = sl_klog_fail(err, rd_kafka_event_error(event), "making the commit topic", topic, rd_kafka_event_error_string(event));
+    } else {
+        results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+        if (rd_kafka_topic_result_error(results[0]) != 0 &&
+            rd_kafka_topic_result_error(results[0]) != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+            status = sl_klog_fail(err, rd_kafka_topic_result_error(results[0]), "making the commit topic", topic,
+                                  rd_kafka_topic_result_error_string(results[0]));
+    }
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_NewTopic_destroy(made);
+    return status;
+}
+
+/* The cleanup.policy in a DescribeConfigs answer, or NULL: not to be had (no right to see it), which is no reason to stop. */
+static const char *ensure_policy(const rd_kafka_event_t *event)
+{
+    const rd_kafka_DescribeConfigs_result_t *result = rd_kafka_event_DescribeConfigs_result((rd_kafka_event_t *)(uintptr_t)event);
+    const rd_kafka_ConfigResource_t **resources;
+    const rd_kafka_ConfigEntry_t **entries;
+    size_t count = 0;
+
+    if (result == NULL)
+        return NULL;
+    resources = rd_kafka_DescribeConfigs_result_resources(result, &count);
+    if (count == 0 || rd_kafka_ConfigResource_error(resources[0]) != 0)
+        return NULL;
+    entries = rd_kafka_ConfigResource_configs(resources[0], &count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), "cleanup.policy") == 0)
+            return rd_kafka_ConfigEntry_value(entries[i]);
+    return NULL;
+}
+
+/* A topic that somebody made with the default policy would forget flush entries after a week. */
+static int ensure_compacted(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic, struct sl_err *err)
+{
+    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    rd_kafka_event_t *event;
+    const char *policy;
+    int status = 0;
+
+    rd_kafka_DescribeConfigs(rk, &resource, 1, NULL, queue);
+    event = rd_kafka_queue_poll(queue, 2 * KLOG_ADMIN_MS);
+    policy = event == NULL ? NULL : ensure_policy(event);
+    if (policy != NULL && strcmp(policy, "compact") != 0)
+        status = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                         "topic %s has cleanup.policy=%s, which would forget commits; set it to compact, or name another topic "
+                         "under commit:",
+                         topic, policy);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_ConfigResource_destroy(resource);
+    return status;
+}
+
+/* The controller answers before all brokers know the topic. */
+static int ensure_known(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic, struct sl_err *err)
+{
+    uint64_t end_ns = sl_clock_now_ns() + KLOG_ADMIN_MS * SL_NS_PER_MS;
+    rd_kafka_resp_err_t code;
+    uint32_t count;
+
+    while (scan_count(rk, topic, &count, &code) != 0) {
+        rd_kafka_event_t *event;
+
+        if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+            return sl_klog_fail(err, code, "asking for a topic", topic, NULL);
+        if (sl_clock_now_ns() > end_ns)
+            return sl_klog_fail(err, code, "waiting for the new topic", topic, NULL);
+        if ((event = rd_kafka_queue_poll(queue, 20)) != NULL)
+            rd_kafka_event_destroy(event);
+    }
+    return 0;
+}
+
+int sl_klog_topic_ensure(struct sl_klog *log, const struct sl_connection *connection, const char *topic, uint32_t partitions,
+                         struct sl_err *err)
+{
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;
+    rd_kafka_resp_err_t code;
+    uint32_t count;
+    int status = scan_open(connection, "read_committed", &rk, err);
+
+    (void)log;
+    if (status != 0)
+        return status;
+    queue = rd_kafka_queue_new(rk);
+    if (scan_count(rk, topic, &count, &code) != 0)
+        status = code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ? ensure_create(rk, queue, topic, partitions, err)
+                                                                 : sl_klog_fail(err, code, "asking for a topic", topic, NULL);
+    if (status == 0)
+        status = ensure_known(rk, queue, topic, err);
+    if (status == 0)
+        status = ensure_compacted(rk, queue, topic, err);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+    return status;
+}
+
+/* ---- reading a partition to its end ---- */
+struct scan {
+    rd_kafka_t *rk;
+    const char *topic;
+    int32_t partition;
+    uint64_t next;
+    int64_t goal; /* the partition's end, uncommitted records included, when the scan began; -1 not yet known */
+    uint64_t quiet_ns; /* since when nothing has come */
+    int (*each)(void *user, struct sl_slice key, struct sl_slice value);
+    void *user;
+};
+
+/* The end comes with each fetch response, before what is in it. */
+static void scan_learn_goal(struct scan *scan)
+{
+    int64_t low, high;
+
+    if (scan->goal < 0 && rd_kafka_get_watermark_offsets(scan->rk, scan->topic, scan->partition, &low, &high) == 0 && high >= 0)
+        scan->goal = high;
+}
+
+static int scan_message(struct scan *scan, const rd_kafka_message_t *message, struct sl_err *err)
+{
+    struct sl_slice key = {message->key, (uint32_t)message->key_len};
+    struct sl_slice value = {message->payload, (uint32_t)message->len};
+
+    switch ((int)message->err) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        scan->next = (uint64_t)message->offset + 1;
+        return scan->each(scan->user, key, value);
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        scan->next = (uint64_t)message->offset > scan->next ? (uint64_t)message->offset : scan->next;
+        return 0;
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+        return 0;
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+        return sl_fail(err, SL_E_BROKER, SL_REMEDY_HALT, (int)message->err,
+                       "topic %s [%d] does not reach to offset %llu, where it was read last: it has been made anew", scan->topic,
+                       (int)scan->partition, (unsigned long long)scan->next);
+    default:
+        return sl_klog_fail(err, message->err, "reading a topic", scan->topic, rd_kafka_message_errstr(message));
+    }
+}
+
+/* Open transactions in the way end by their own time-out; until then the end is not reached. */
+static int scan_run(struct scan *scan, struct sl_err *err)
+{
+    int status = 0;
+
+    scan->quiet_ns = sl_clock_now_ns();
+    while (status == 0 && (scan->goal < 0 || scan->next < (uint64_t)scan->goal)) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(scan->rk, 100);
+        uint64_t before = scan->next;
+
+        scan_learn_goal(scan);
+        if (message != NULL) {
+            status = scan_message(scan, message, err);
+            rd_kafka_message_destroy(message);
+        }
+        if (scan->next != before)
+            scan->quiet_ns = sl_clock_now_ns();
+        else if (status == 0 && sl_clock_now_ns() - scan->quiet_ns > KLOG_SCAN_QUIET_MS * SL_NS_PER_MS)
+            status = sl_klog_fail(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a topic", scan->topic,
+                                  "nothing came for two minutes (brokers away, or a transaction left open)");
+    }
+    return status;
+}
+
+int sl_klog_scan(struct sl_klog *log, const struct sl_connection *connection, const char *topic, int32_t partition,
+                 uint64_t *inout_offset, int (*each)(void *user, struct sl_slice key, struct sl_slice value), void *user,
+                 struct sl_err *err)
+{
+    struct scan scan = {.topic = topic, .partition = partition, .next = *inout_offset, .goal = -1, .each = each, .user = user};
+    rd_kafka_topic_partition_list_t *native;
+    rd_kafka_resp_err_t code;
+    int status = scan_open(connection, "read_committed", &scan.rk, err);
+
+    (void)log;
+    if (status != 0)
+        return status;
+    native = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(native, topic, partition)->offset =
+        *inout_offset == 0 ? RD_KAFKA_OFFSET_BEGINNING : (int64_t)*inout_offset;
+    code = rd_kafka_assign(scan.rk, native);
+    rd_kafka_topic_partition_list_destroy(native);
+    status = code == 0 ? scan_run(&scan, err) : sl_klog_fail(err, code, "reading a topic", topic, NULL);
+    if (status == 0)
+        *inout_offset = scan.next;
+    (void)rd_kafka_consumer_close(scan.rk);
+    rd_kafka_destroy(scan.rk);
+    return status;
+}
