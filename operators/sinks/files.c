@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/sinks/lines.h"
 #include "operators/sinks/sinks.h"
 #include "runtime/base/clock.h"
 #include "runtime/engine/ledger.h"
@@ -165,7 +166,7 @@ static int files_begin(struct files_sink *sink, struct sl_err *err)
 static int files_take(struct files_sink *sink, const struct sl_parcel *parcel, struct sl_err *err)
 {
     const struct sl_view *view = parcel->view;
-    bool breaks = view->batch->may_break || view->edits_count > 0;
+    bool breaks = lines_may_break(view);
     uint64_t limit_bytes = files_limit(sink), others = 0;
     int rc = 0;
 

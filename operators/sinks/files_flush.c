@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "operators/sinks/files.h"
+#include "operators/sinks/lines.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/intern.h"
 #include "runtime/engine/ledger.h"
@@ -324,19 +325,9 @@ static int files_make_room(struct files_flush *flush, struct files_path *path, s
     return files_grow(flush, path, cap, err);
 }
 
-static void files_blank_breaks(char *data, size_t bytes)
-{
-    for (char *at = data; (at = memchr(at, '\n', bytes - (size_t)(at - data))) != NULL; at++)
-        *at = ' ';
-    for (char *at = data; (at = memchr(at, '\r', bytes - (size_t)(at - data))) != NULL; at++)
-        *at = ' ';
-}
-
 static void files_copy(struct files_path *path, const char *data, size_t bytes, bool breaks)
 {
-    memcpy(path->buffer + path->used, data, bytes);
-    if (breaks)
-        files_blank_breaks(path->buffer + path->used, bytes);
+    lines_copy(path->buffer + path->used, data, bytes, breaks);
     path->used += (uint32_t)bytes;
 }
 
@@ -371,7 +362,7 @@ int files_flush_append(struct files_flush *flush, struct files_path *path, struc
         rc = files_make_room(flush, path, writer, need, limit_bytes, err);
     if (rc < 0)
         return rc;
-    if (!longer && body.bytes > 0)
+    if (!longer)
         files_copy(path, body.data, body.bytes, breaks);
     path->buffer[path->used++] = '\n';
     path->recent = true;

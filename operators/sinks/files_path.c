@@ -40,9 +40,8 @@ struct files_known { /* a row of the tuple table; path NULL: free */
 
 struct files_router {
     const struct sl_template *template;
-    int columns[SL_TEMPLATE_PARTS]; /* of PATH and TRACE parts */
+    int columns[SL_TEMPLATE_PARTS]; /* of PATH parts */
     bool by_service, by_level, by_day, by_hour, by_partition, by_others;
-    bool trace_role;
     uint64_t seed, max_paths;
     const struct sl_view *view;
     int64_t hour_from_ms; /* the last record's bucket: [from, from + bucket) */
@@ -111,7 +110,7 @@ static struct sl_slice files_value(const struct files_router *router, uint32_t p
     case SL_NAME_HEADER:
         return files_header(view, row, name->header);
     case SL_NAME_TRACE:
-        return files_column(view, row, router->columns[part] >= 0 ? router->columns[part] : view->decoded->trace);
+        return files_column(view, row, view->decoded->trace);
     case SL_NAME_PATH:
         return files_column(view, row, router->columns[part]);
     case SL_NAME_TIME:
@@ -390,7 +389,7 @@ static int files_router_part(struct files_router *router, uint32_t i, struct sl_
     router->by_level |= part->name.kind == SL_NAME_LEVEL;
     router->by_partition |= part->name.kind == SL_NAME_TOPIC;
     router->by_others |= part->name.kind != SL_NAME_SERVICE && part->name.kind != SL_NAME_LEVEL && part->name.kind != SL_NAME_TOPIC;
-    if (part->name.kind != SL_NAME_PATH && part->name.kind != SL_NAME_TRACE)
+    if (part->name.kind != SL_NAME_PATH) /* the trace's column is decoded->trace */
         return 0;
     router->columns[i] = names->column(names, &part->name, err);
     return router->columns[i] < 0 ? router->columns[i] : 0;

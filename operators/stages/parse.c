@@ -1,0 +1,481 @@
+/* parse.c: makes fields of payloads: the columns that the stages behind it read, and the roles time, service, level and trace.
+ *
+ * json: each payload is one JSON value; what is not is set aside (SL_DEAD) with json.h's verdict. text: the payload is the field
+ * `message`, whatever its bytes; there are no other fields.
+ * Rule A5: a time of the record's own counts only within [append - max_age, append + max_future], else the append time does, counted.
+ * Memory: all arrays in the batch's arena: 26 bytes a record and projected column, 13 for the roles.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "operators/stages/stages.h"
+#include "runtime/base/intern.h"
+#include "runtime/engine/slot.h"
+#include "runtime/json/json.h"
+#include "runtime/json/level.h"
+#include "runtime/json/timestamp.h"
+
+enum { PARSE_MAGIC = 0x70617273, PARSE_SECOND_BYTES = 19, PARSE_NO_COLUMN = -1 };
+#define PARSE_NS_PER_MS 1000000ull
+
+enum parse_format { PARSE_JSON, PARSE_TEXT };
+enum parse_role { PARSE_TIME, PARSE_SERVICE, PARSE_LEVEL, PARSE_TRACE, PARSE_ROLES };
+enum parse_counter { PARSE_C_NO_TIME, PARSE_C_IMPLAUSIBLE, PARSE_C_NO_SERVICE, PARSE_C_NO_LEVEL };
+
+struct parse_config {
+    int format;
+    bool validate;
+    struct parse_record {
+        const char *time, *service, *level, *trace;
+    } record;
+    uint64_t max_age, max_future;
+};
+
+struct parse_stage {
+    uint32_t magic;
+    const struct sl_api *api;
+    const struct parse_config *config;
+    struct sl_name role[PARSE_ROLES];
+    int role_column[PARSE_ROLES]; /* of a PATH role */
+    struct sl_json_decoder *decoder;
+    struct sl_intern_cache *services;
+    uint32_t *projected; /* columns that this stage fills */
+    uint32_t projected_count, columns_count;
+    int trace_column, message_column; /* the trace role's own (SL_NAME_TRACE), and text's message; or PARSE_NO_COLUMN */
+    char second[PARSE_SECOND_BYTES];  /* the last one parsed, "2026-11-22T05:14:56" */
+    int64_t second_unix_ms;
+    bool second_known;
+};
+
+/* ---- open ---- */
+
+/* In `record`, a bare name is the payload's own field: `level` means .level. What is known before parsing keeps its @. */
+static int parse_role_name(const char *text, const char *setting, struct sl_name *ret_name, struct sl_err *err)
+{
+    char path[512];
+    int rc, bytes = snprintf(path, sizeof(path), "%s%s", text[0] == '.' || text[0] == '@' ? "" : ".", text);
+
+    if (bytes < 0 || (size_t)bytes >= sizeof(path))
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "record.%s: the field's name is longer than 500 bytes", setting);
+    rc = sl_name_parse(path, ret_name, err);
+    return rc < 0 ? sl_while(err, "record.%s", setting) : 0;
+}
+
+static int parse_names(const struct parse_config *config, struct sl_name names[PARSE_ROLES], struct sl_err *err)
+{
+    const char *const texts[PARSE_ROLES] = {config->record.time, config->record.service, config->record.level,
+                                            config->record.trace};
+    static const char *const settings[PARSE_ROLES] = {"time", "service", "level", "trace"};
+    int rc = 0;
+
+    for (int role = 0; rc == 0 && role < PARSE_ROLES; role++)
+        rc = parse_role_name(texts[role], settings[role], &names[role], err);
+    if (rc == 0 && names[PARSE_TRACE].kind != SL_NAME_PATH)
+        rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "record.trace: %s is no field of the payload; name one, such as trace_id",
+                     config->record.trace);
+    for (int role = PARSE_SERVICE; rc == 0 && role <= PARSE_LEVEL; role++)
+        if (names[role].kind == SL_NAME_APPEND_TIME)
+            rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "record.%s: @time is a time; name a field, @topic, @key or @header:NAME",
+                         settings[role]);
+    if (rc == 0 && (names[PARSE_TIME].kind == SL_NAME_TOPIC || names[PARSE_TIME].kind == SL_NAME_KEY))
+        rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "record.time: %s is no time; name a field, @time or @header:NAME",
+                     config->record.time);
+    return rc;
+}
+
+static int parse_check(const void *config, struct sl_err *err)
+{
+    struct sl_name names[PARSE_ROLES];
+    int rc;
+
+    memset(names, 0, sizeof(names));
+    rc = parse_names(config, names, err);
+    for (int role = 0; role < PARSE_ROLES; role++)
+        sl_name_fini(&names[role]);
+    return rc;
+}
+
+static void parse_close(void *self)
+{
+    struct parse_stage *stage = self;
+
+    if (stage->magic != PARSE_MAGIC)
+        return;
+    for (int role = 0; role < PARSE_ROLES; role++)
+        sl_name_fini(&stage->role[role]);
+    stage->decoder = sl_json_decoder_free(stage->decoder);
+    stage->services = sl_intern_cache_free(stage->services);
+    free(stage->projected);
+    memset(stage, 0, sizeof(*stage));
+}
+
+static int parse_open(void *self, const struct sl_api *api, const void *config, struct sl_names *names, struct sl_err *err)
+{
+    struct parse_stage *stage = self;
+    int rc;
+
+    memset(stage, 0, sizeof(*stage));
+    stage->magic = PARSE_MAGIC;
+    stage->api = api;
+    stage->config = config;
+    stage->services = sl_intern_cache_new();
+    rc = stage->services == NULL ? sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for a parse stage")
+                                 : parse_names(config, stage->role, err);
+    for (int role = 0; rc == 0 && role < PARSE_ROLES; role++) {
+        stage->role_column[role] = PARSE_NO_COLUMN;
+        if (stage->role[role].kind != SL_NAME_PATH)
+            continue;
+        stage->role_column[role] = names->column(names, &stage->role[role], err);
+        rc = stage->role_column[role] < 0 ? stage->role_column[role] : 0;
+    }
+    if (rc != 0)
+        parse_close(stage);
+    return rc;
+}
+
+/* ---- ready: which columns ---- */
+
+static int parse_ready_json(struct parse_stage *stage, const struct sl_json_field *fields, uint32_t count, struct sl_err *err)
+{
+    struct sl_json_projection projection = {fields, count, stage->config->validate};
+
+    return sl_json_decoder_new(&projection, &stage->decoder, err);
+}
+
+static int parse_ready(void *self, const uint32_t *columns, uint32_t count, struct sl_names *names, struct sl_err *err)
+{
+    struct parse_stage *stage = self;
+    struct sl_json_field *fields = calloc((size_t)count + 1, sizeof(*fields));
+    uint32_t fields_count = 0;
+    int rc = 0;
+
+    assert(stage->magic == PARSE_MAGIC);
+    stage->projected = calloc((size_t)count + 1, sizeof(*stage->projected));
+    stage->columns_count = names->count(names);
+    stage->trace_column = stage->message_column = PARSE_NO_COLUMN;
+    if (fields == NULL || stage->projected == NULL)
+        rc = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for %u fields", count);
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        const struct sl_field_path *path = names->path(names, columns[i]);
+        if (path->segments_count == 0) { /* the trace role's own column */
+            stage->trace_column = (int)columns[i];
+            continue;
+        }
+        stage->projected[stage->projected_count++] = columns[i];
+        fields[fields_count++] = (struct sl_json_field){*path, columns[i]};
+        if (path->segments_count == 1 && strcmp(path->segments[0], "message") == 0)
+            stage->message_column = (int)columns[i];
+    }
+    if (rc == 0 && stage->config->format == PARSE_JSON)
+        rc = parse_ready_json(stage, fields, fields_count, err);
+    free(fields);
+    return rc;
+}
+
+/* ---- roles ---- */
+
+struct parse_value {
+    struct sl_slice text;
+    enum sl_type type;
+};
+
+static struct sl_slice parse_header(const struct sl_batch *batch, uint16_t row, const char *name)
+{
+    for (uint32_t i = 0; batch->headers != NULL && i < batch->headers_count[row]; i++)
+        if (sl_slice_is(batch->headers[row][i].name, name))
+            return batch->headers[row][i].value;
+    return (struct sl_slice){NULL, 0};
+}
+
+static struct parse_value parse_role_value(const struct parse_stage *stage, enum parse_role role, const struct sl_batch *batch,
+                                           const struct sl_column *columns, uint16_t row)
+{
+    struct parse_value value = {{NULL, 0}, SL_T_STRING};
+
+    switch (stage->role[role].kind) {
+    case SL_NAME_PATH:
+        value.type = (enum sl_type)columns[stage->role_column[role]].type[row];
+        if (value.type != SL_T_ABSENT)
+            value.text = columns[stage->role_column[role]].value[row];
+        return value;
+    case SL_NAME_TOPIC:
+        value.text = sl_slice_of(batch->partition->topic);
+        break;
+    case SL_NAME_KEY:
+        if (batch->key != NULL)
+            value.text = batch->key[row];
+        break;
+    case SL_NAME_HEADER:
+        value.text = parse_header(batch, row, stage->role[role].header);
+        break;
+    case SL_NAME_TIME:
+    case SL_NAME_SERVICE:
+    case SL_NAME_LEVEL:
+    case SL_NAME_TRACE:
+    case SL_NAME_CLASS:
+    case SL_NAME_APPEND_TIME:
+        break;
+    }
+    if (value.text.data == NULL)
+        value.type = SL_T_ABSENT;
+    return value;
+}
+
+/* "[.digits]Z" behind the second. *ret_ms: its milliseconds. */
+static bool parse_tail(struct sl_slice text, int64_t *ret_ms)
+{
+    const char *at = text.data + PARSE_SECOND_BYTES, *last = text.data + text.bytes - 1;
+    int64_t ms = 0, unit = 100;
+
+    if (*last != 'Z' || at > last)
+        return false;
+    if (at == last) {
+        *ret_ms = 0;
+        return true;
+    }
+    if (*at++ != '.' || at == last)
+        return false;
+    for (; at < last; at++, unit /= 10) {
+        if (*at < '0' || *at > '9')
+            return false;
+        ms += (*at - '0') * unit;
+    }
+    *ret_ms = ms;
+    return true;
+}
+
+/* sl_time_parse, but for records of the second that came last: those differ in their decimals only. */
+static int parse_time(struct parse_stage *stage, struct parse_value value, int64_t *ret_unix_ms)
+{
+    int64_t ms = 0;
+    bool tail = value.type == SL_T_STRING && value.text.bytes > PARSE_SECOND_BYTES && parse_tail(value.text, &ms);
+
+    if (tail && stage->second_known && memcmp(value.text.data, stage->second, PARSE_SECOND_BYTES) == 0) {
+        *ret_unix_ms = stage->second_unix_ms + ms;
+        return 0;
+    }
+    if (value.type != SL_T_STRING && value.type != SL_T_NUMBER)
+        return -1;
+    if (sl_time_parse(value.text, value.type == SL_T_STRING, ret_unix_ms) != 0)
+        return -1;
+    if (tail) {
+        memcpy(stage->second, value.text.data, PARSE_SECOND_BYTES);
+        stage->second_unix_ms = *ret_unix_ms - ms;
+        stage->second_known = true;
+    }
+    return 0;
+}
+
+struct parse_counts {
+    uint64_t no_time, implausible, no_service, no_level;
+};
+
+static int64_t parse_row_time(struct parse_stage *stage, const struct sl_batch *batch, const struct sl_column *columns,
+                              uint16_t row, struct parse_counts *counts)
+{
+    int64_t append = batch->append_unix_ms[row], unix_ms = 0;
+
+    if (stage->role[PARSE_TIME].kind == SL_NAME_APPEND_TIME)
+        return append;
+    if (parse_time(stage, parse_role_value(stage, PARSE_TIME, batch, columns, row), &unix_ms) != 0) {
+        counts->no_time++;
+        return append;
+    }
+    if (append > 0 && (unix_ms < append - (int64_t)(stage->config->max_age / PARSE_NS_PER_MS) ||
+                       unix_ms > append + (int64_t)(stage->config->max_future / PARSE_NS_PER_MS))) {
+        counts->implausible++; /* rule A5 */
+        return append;
+    }
+    return unix_ms;
+}
+
+static uint32_t parse_row_service(struct parse_stage *stage, const struct sl_batch *batch, const struct sl_column *columns,
+                                  uint16_t row, struct parse_counts *counts)
+{
+    struct parse_value value = parse_role_value(stage, PARSE_SERVICE, batch, columns, row);
+
+    if ((value.type != SL_T_STRING && value.type != SL_T_NUMBER) || value.text.bytes == 0) {
+        counts->no_service++;
+        return SL_INTERN_NONE;
+    }
+    return sl_intern(stage->services, value.text);
+}
+
+static uint8_t parse_row_level(const struct parse_stage *stage, const struct sl_batch *batch, const struct sl_column *columns,
+                               uint16_t row, struct parse_counts *counts)
+{
+    struct parse_value value = parse_role_value(stage, PARSE_LEVEL, batch, columns, row);
+    enum sl_level level = SL_LEVEL_NONE;
+
+    if (sl_level_parse(value.text, value.type, &level) != 0)
+        counts->no_level++;
+    return (uint8_t)level;
+}
+
+/* ---- process ---- */
+
+static int parse_columns(const struct parse_stage *stage, struct sl_arena *arena, uint32_t count, struct sl_column **ret_columns)
+{
+    struct sl_column *columns = sl_arena_alloc(arena, ((size_t)stage->columns_count + 1) * sizeof(*columns));
+
+    if (columns == NULL)
+        return -1;
+    memset(columns, 0, ((size_t)stage->columns_count + 1) * sizeof(*columns));
+    for (uint32_t i = 0; i < stage->projected_count; i++) {
+        struct sl_column *column = &columns[stage->projected[i]];
+        column->value = sl_arena_alloc(arena, ((size_t)count + 1) * sizeof(*column->value));
+        column->span = sl_arena_alloc(arena, ((size_t)count + 1) * sizeof(*column->span));
+        column->type = sl_arena_alloc(arena, (size_t)count + 1);
+        column->repeated = sl_arena_alloc(arena, (size_t)count + 1);
+        if (column->value == NULL || column->span == NULL || column->type == NULL || column->repeated == NULL)
+            return -1;
+        memset(column->type, SL_T_ABSENT, (size_t)count + 1); /* rows that are dropped already are read by nobody, but be sure */
+        memset(column->repeated, 0, (size_t)count + 1);
+    }
+    if (stage->trace_column >= 0 && stage->role_column[PARSE_TRACE] >= 0)
+        columns[stage->trace_column] = columns[stage->role_column[PARSE_TRACE]];
+    *ret_columns = columns;
+    return 0;
+}
+
+static int parse_json(struct parse_stage *stage, struct sl_view *view, struct sl_column *columns)
+{
+    const struct sl_batch *batch = view->batch;
+    uint8_t *verdict = sl_arena_alloc(batch->arena, (size_t)batch->count + 1);
+    int rc = verdict == NULL ? -1
+                             : sl_json_decode(stage->decoder, batch->raw, view->sel, view->sel_count, columns, verdict, batch->arena);
+
+    for (uint32_t i = 0; rc == 0 && i < view->sel_count; i++) {
+        uint16_t row = view->sel[i];
+        if (verdict[row] == SL_JSON_FINE)
+            continue;
+        view->fate[row] = SL_DEAD;
+        view->reason[row] = verdict[row];
+    }
+    return rc;
+}
+
+static void parse_text(const struct parse_stage *stage, const struct sl_view *view, struct sl_column *columns)
+{
+    struct sl_column *message = stage->message_column < 0 ? NULL : &columns[stage->message_column];
+
+    for (uint32_t i = 0; message != NULL && i < view->sel_count; i++) {
+        uint16_t row = view->sel[i];
+        message->type[row] = SL_T_STRING;
+        message->value[row] = view->batch->raw[row];
+        message->span[row] = (struct sl_span){0, view->batch->raw[row].bytes};
+    }
+}
+
+static void parse_count(const struct parse_stage *stage, const struct parse_counts *counts)
+{
+    const uint64_t by[] = {counts->no_time, counts->implausible, counts->no_service, counts->no_level};
+
+    for (uint32_t i = 0; stage->api->tally != NULL && i < sizeof(by) / sizeof(by[0]); i++)
+        if (by[i] > 0)
+            stage->api->tally(stage->api->env, stage, i, by[i]);
+}
+
+static int parse_roles(struct parse_stage *stage, const struct sl_view *view, struct sl_column *columns,
+                       struct sl_decoded *decoded)
+{
+    const struct sl_batch *batch = view->batch;
+    int64_t *times = sl_arena_alloc(batch->arena, ((size_t)batch->count + 1) * sizeof(*times));
+    uint32_t *services = sl_arena_alloc(batch->arena, ((size_t)batch->count + 1) * sizeof(*services));
+    uint8_t *levels = sl_arena_alloc(batch->arena, (size_t)batch->count + 1);
+    struct parse_counts counts = {0, 0, 0, 0};
+
+    if (times == NULL || services == NULL || levels == NULL)
+        return -1;
+    memcpy(times, batch->append_unix_ms, batch->count * sizeof(*times)); /* the dead keep their append time, for the account */
+    memset(services, 0, batch->count * sizeof(*services));
+    memset(levels, 0, batch->count);
+    for (uint32_t i = 0; i < view->sel_count; i++) {
+        uint16_t row = view->sel[i];
+        if (view->fate[row] != SL_LIVE)
+            continue;
+        times[row] = parse_row_time(stage, batch, columns, row, &counts);
+        services[row] = parse_row_service(stage, batch, columns, row, &counts);
+        levels[row] = parse_row_level(stage, batch, columns, row, &counts);
+    }
+    *decoded = (struct sl_decoded){times, services, levels, columns, stage->columns_count, stage->role_column[PARSE_TRACE],
+                                   stage->config->format == PARSE_JSON};
+    parse_count(stage, &counts);
+    return 0;
+}
+
+static int parse_process(void *self, struct sl_view *view, struct sl_err *err)
+{
+    struct parse_stage *stage = self;
+    struct sl_decoded *decoded = sl_arena_alloc(view->batch->arena, sizeof(*decoded));
+    struct sl_column *columns = NULL;
+    int rc = decoded == NULL ? -1 : parse_columns(stage, view->batch->arena, view->batch->count, &columns);
+
+    assert(stage->magic == PARSE_MAGIC);
+    if (rc == 0 && stage->config->format == PARSE_JSON)
+        rc = parse_json(stage, view, columns);
+    else if (rc == 0)
+        parse_text(stage, view, columns);
+    if (rc == 0)
+        rc = parse_roles(stage, view, columns, decoded);
+    if (rc != 0)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "a batch of %u records and %u fields does not fit its arena",
+                       view->batch->count, stage->projected_count);
+    view->decoded = decoded;
+    return 0;
+}
+
+/* ---- tables ---- */
+
+static const char *const parse_formats[] = {"json", "text", NULL};
+
+static const struct sl_field parse_record_fields[] = {
+    SL_FIELD(parse_record, time, SL_F_FIELD_NAME, .def = "ts", .help = "Field of the record's time, or @time, @header:NAME."),
+    SL_FIELD(parse_record, service, SL_F_FIELD_NAME, .def = "service", .help = "Field of the service's name, or @topic, @key, @header:NAME."),
+    SL_FIELD(parse_record, level, SL_F_FIELD_NAME, .def = "level", .help = "Field of the level, or @header:NAME."),
+    SL_FIELD(parse_record, trace, SL_F_FIELD_NAME, .def = "trace_id", .help = "Field of the trace id."),
+    {0},
+};
+
+static const struct sl_field parse_fields[] = {
+    SL_FIELD(parse_config, format, SL_F_ENUM, .def = "json", .values = parse_formats,
+             .help = "json: one JSON value a record; text: the record is the field message."),
+    SL_FIELD(parse_config, record, SL_F_STRUCT, .sub = parse_record_fields, .help = "Where the roles are found."),
+    SL_FIELD(parse_config, validate, SL_F_BOOL, .def = "true",
+             .help = "json: check that the whole record is JSON; false trusts the sender and is faster."),
+    SL_FIELD(parse_config, max_age, SL_F_DURATION, .def = "30d", .min = "1s", .max = "36500d",
+             .help = "A record's own time may lie this far before its append time; else the append time counts."),
+    SL_FIELD(parse_config, max_future, SL_F_DURATION, .def = "1h", .min = "0s", .max = "36500d",
+             .help = "A record's own time may lie this far after its append time; else the append time counts."),
+    {0},
+};
+
+static const struct sl_counter parse_counters[] = {
+    [PARSE_C_NO_TIME] = {"time_missing_total", "records", "Records without a time that could be read; their append time counts."},
+    [PARSE_C_IMPLAUSIBLE] = {"time_implausible_total", "records", "Records whose time is outside max_age and max_future."},
+    [PARSE_C_NO_SERVICE] = {"service_missing_total", "records", "Records without a service."},
+    [PARSE_C_NO_LEVEL] = {"level_missing_total", "records", "Records without a level that is known."},
+    [PARSE_C_NO_LEVEL + 1] = {0},
+};
+
+const struct sl_op_kind sl_op_parse = {
+    .head = {.major = SL_ABI_MAJOR,
+             .minor = SL_ABI_MINOR,
+             .bytes = sizeof(struct sl_op_kind),
+             .name = "parse",
+             .summary = "Reads the fields of records: JSON, or plain text.",
+             .example = "{ type: parse, inputs: [logs], format: json, record: { time: ts, service: service, level: level, trace: trace_id } }",
+             .fields = parse_fields,
+             .config_bytes = sizeof(struct parse_config),
+             .self_bytes = sizeof(struct parse_stage),
+             .counters = parse_counters,
+             .reasons = sl_json_reasons,
+             .check = parse_check},
+    .open = parse_open,
+    .ready = parse_ready,
+    .process = parse_process,
+    .close = parse_close,
+};

@@ -1,0 +1,10 @@
+/* stages.h: the operator kinds of this folder, for operators/registry.c and tests.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_OPERATORS_STAGES_STAGES_H
+#define SL_OPERATORS_STAGES_STAGES_H
+
+#include "runtime/engine/op.h"
+
+extern const struct sl_op_kind sl_op_parse, sl_op_filter, sl_op_route, sl_op_sample;
+
+#endif
