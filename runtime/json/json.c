@@ -19,6 +19,11 @@
 #include "runtime/json/json_text.h"
 #include "runtime/json/json_tree.h"
 
+/* The walk is one loop to the compiler over a copy of its own whose address nobody takes, so that its cursor stays in
+ * registers; what is rare is kept out of it. */
+#define JSON_HOT static inline __attribute__((always_inline))
+#define JSON_COLD static __attribute__((noinline))
+
 enum {
     JSON_DECODER_MAGIC = 0x15d3c0de,
     JSON_NO_MEMORY = SL_JSON_VERDICTS, /* beside the verdicts: ends the whole call */
@@ -77,16 +82,18 @@ static inline bool json_is_blank(char c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-/* Where the token that ends before `next` ends; blanks lie between. Its first byte is none, so this stops. */
+/* Where the token that ends before `next` ends; blanks, mostly none, lie between. Its first byte is none, so this stops. */
 static inline uint32_t json_token_end(const char *text, uint32_t next)
 {
+    if ((uint8_t)text[next - 1] > ' ')
+        return next;
     while (json_is_blank(text[next - 1]))
         next--;
     return next;
 }
 
 /* Whether a string has an escape. Asked for strings in order, each at most once: one search serves all up to the next hit. */
-static inline bool walk_escaped(struct json_walk *walk, const char *inside, uint32_t bytes)
+JSON_HOT bool walk_escaped(struct json_walk *walk, const char *inside, uint32_t bytes)
 {
     if (walk->escape < inside) {
         const char *end = walk->text + *walk->end;
@@ -96,22 +103,26 @@ static inline bool walk_escaped(struct json_walk *walk, const char *inside, uint
     return walk->escape < inside + bytes;
 }
 
-/* The text of a string with escapes, in the arena. */
-static int walk_resolve(struct json_walk *walk, struct sl_slice inside, struct sl_slice *ret_text)
+/* The text of a string with escapes, in the arena; without an arena its escapes are only checked. */
+JSON_COLD int walk_resolve(struct sl_arena *arena, struct sl_slice inside, struct sl_slice *ret_text)
 {
-    char *to = sl_arena_alloc(walk->arena, inside.bytes + 8u); /* 8: keys are read in eights */
+    char *to = NULL;
     uint32_t bytes;
 
-    if (to == NULL)
-        return JSON_NO_MEMORY;
+    if (arena != NULL) {
+        to = sl_arena_alloc(arena, inside.bytes + 8u); /* 8: keys are read in eights */
+        if (to == NULL)
+            return JSON_NO_MEMORY;
+    }
     if (sl_json_unescape(inside, to, &bytes) != 0)
         return SL_JSON_ESCAPE;
-    memset(to + bytes, 0, 8);
+    if (to != NULL)
+        memset(to + bytes, 0, 8);
     *ret_text = (struct sl_slice){to, bytes};
     return SL_JSON_FINE;
 }
 
-static inline void walk_store(struct json_walk *walk, int64_t index, struct sl_span span, struct sl_slice value,
+JSON_HOT void walk_store(struct json_walk *walk, int64_t index, struct sl_span span, struct sl_slice value,
                               enum sl_type type)
 {
     struct sl_column *column = &walk->columns[index];
@@ -126,24 +137,24 @@ static inline void walk_store(struct json_walk *walk, int64_t index, struct sl_s
     walk->found++;
 }
 
-static int walk_string(struct json_walk *walk, uint32_t start, uint32_t end, const struct sl_json_node *node)
+JSON_HOT int walk_string(struct json_walk *walk, uint32_t start, uint32_t end, const struct sl_json_node *node)
 {
     struct sl_slice inside = {walk->text + start + 1, end - start - 2};
     bool wanted = node != NULL && node->column != JSON_NO_COLUMN;
-    uint32_t ignored;
-    int verdict = SL_JSON_FINE;
 
     if (end - start < 2 || walk->text[end - 1] != '"')
         return SL_JSON_NOT_JSON;
     if (walk_escaped(walk, inside.data, inside.bytes)) {
-        if (wanted)
-            verdict = walk_resolve(walk, inside, &inside);
-        else if (sl_json_unescape(inside, NULL, &ignored) != 0)
-            verdict = SL_JSON_ESCAPE;
+        struct sl_slice meant;
+        int verdict = walk_resolve(wanted ? walk->arena : NULL, inside, &meant);
+
+        if (verdict != SL_JSON_FINE)
+            return verdict;
+        inside = meant;
     }
-    if (wanted && verdict == SL_JSON_FINE)
+    if (wanted)
         walk_store(walk, node->column, (struct sl_span){start, end - start}, inside, SL_T_STRING);
-    return verdict;
+    return SL_JSON_FINE;
 }
 
 static inline bool json_is_literal(struct sl_slice token)
@@ -152,7 +163,7 @@ static inline bool json_is_literal(struct sl_slice token)
            (token.bytes == 5 && memcmp(token.data, "false", 5) == 0);
 }
 
-static int walk_word(struct json_walk *walk, uint32_t start, uint32_t end, const struct sl_json_node *node,
+JSON_HOT int walk_word(struct json_walk *walk, uint32_t start, uint32_t end, const struct sl_json_node *node,
                      enum sl_type type)
 {
     struct sl_slice token = {walk->text + start, end - start};
@@ -169,7 +180,7 @@ static int walk_word(struct json_walk *walk, uint32_t start, uint32_t end, const
 }
 
 /* A value that is no container; its own index is behind us. */
-static inline int walk_scalar(struct json_walk *walk, uint32_t start, const struct sl_json_node *node, bool validate)
+JSON_HOT int walk_scalar(struct json_walk *walk, uint32_t start, const struct sl_json_node *node, bool validate)
 {
     enum sl_type type = (enum sl_type)json_type_of[(uint8_t)walk->text[start]];
     uint32_t end;
@@ -183,11 +194,11 @@ static inline int walk_scalar(struct json_walk *walk, uint32_t start, const stru
 }
 
 /* Keys with escapes are compared by what they mean. */
-static int walk_escaped_key(struct json_walk *walk, struct sl_slice key, const struct sl_json_node *object,
-                            const struct sl_json_node **ret_node)
+JSON_COLD int walk_escaped_key(struct sl_arena *arena, struct sl_slice key, const struct sl_json_node *object,
+                               const struct sl_json_node **ret_node)
 {
     struct sl_slice meant;
-    int verdict = walk_resolve(walk, key, &meant);
+    int verdict = walk_resolve(object != NULL ? arena : NULL, key, &meant);
 
     if (verdict == SL_JSON_FINE && object != NULL)
         *ret_node = sl_json_tree_find(object, meant);
@@ -195,7 +206,7 @@ static int walk_escaped_key(struct json_walk *walk, struct sl_slice key, const s
 }
 
 /* A key and its colon; *ret_node: what is wanted of the value, or NULL. */
-static inline int walk_key(struct json_walk *walk, const struct sl_json_node *object,
+JSON_HOT int walk_key(struct json_walk *walk, const struct sl_json_node *object,
                            const struct sl_json_node **ret_node)
 {
     uint32_t open, colon, close;
@@ -210,31 +221,36 @@ static inline int walk_key(struct json_walk *walk, const struct sl_json_node *ob
         return SL_JSON_NOT_JSON;
     key = (struct sl_slice){walk->text + open + 1, close - open - 1};
     *ret_node = NULL;
-    if (walk_escaped(walk, key.data, key.bytes))
-        return walk_escaped_key(walk, key, object, ret_node);
+    if (walk_escaped(walk, key.data, key.bytes)) {
+        const struct sl_json_node *found = NULL;
+        int verdict = walk_escaped_key(walk->arena, key, object, &found);
+
+        *ret_node = found;
+        return verdict;
+    }
     if (object != NULL)
         *ret_node = sl_json_tree_find(object, key);
     return SL_JSON_FINE;
 }
 
-/* To the end of a container whose first token is behind us, without a look at what is in it. */
-static int walk_leap(struct json_walk *walk)
+/* Behind the end of a container whose first token is behind us, without a look at what is in it; NULL: it has no end. */
+JSON_COLD const uint32_t *walk_leap(const char *text, const uint32_t *at, const uint32_t *end)
 {
     uint32_t open = 1;
 
-    while (walk->at < walk->end) {
-        char c = (char)(walk->text[*walk->at++] | 0x20); /* '[' and '{' differ in this bit only, so do ']' and '}' */
+    while (at < end) {
+        char c = (char)(text[*at++] | 0x20); /* '[' and '{' differ in this bit only, so do ']' and '}' */
 
         if (c == '{')
             open++;
         else if (c == '}' && --open == 0)
-            return SL_JSON_FINE;
+            return at;
     }
-    return SL_JSON_TRUNCATED;
+    return NULL;
 }
 
 /* Begins a container. *ret_empty: it ends at once. Else the walk stands before its first value, wanted as *node says. */
-static inline int walk_open(struct json_walk *walk, uint32_t start, const struct sl_json_node **node, bool *ret_empty)
+JSON_HOT int walk_open(struct json_walk *walk, uint32_t start, const struct sl_json_node **node, bool *ret_empty)
 {
     bool object = walk->text[start] == '{';
 
@@ -252,7 +268,7 @@ static inline int walk_open(struct json_walk *walk, uint32_t start, const struct
     return SL_JSON_FINE;
 }
 
-static inline void walk_close(struct json_walk *walk, uint32_t at)
+JSON_HOT void walk_close(struct json_walk *walk, uint32_t at)
 {
     const struct json_level *level = &walk->level[--walk->depth];
 
@@ -265,7 +281,7 @@ static inline void walk_close(struct json_walk *walk, uint32_t at)
 
 /* Behind a value: ends of containers, then either the end of the record's value (depth 0) or a comma, and for objects the
  * next key: the next value is wanted as *node says. */
-static inline int walk_behind(struct json_walk *walk, const struct sl_json_node **node)
+JSON_HOT int walk_behind(struct json_walk *walk, const struct sl_json_node **node)
 {
     while (walk->depth > 0) {
         const struct json_level *level = &walk->level[walk->depth - 1];
@@ -287,7 +303,7 @@ static inline int walk_behind(struct json_walk *walk, const struct sl_json_node 
     return SL_JSON_FINE;
 }
 
-static inline int walk_value(struct json_walk *walk, const struct sl_json_node **node, bool validate)
+JSON_HOT int walk_value(struct json_walk *walk, const struct sl_json_node **node, bool validate)
 {
     uint32_t start;
     bool empty = false;
@@ -299,7 +315,8 @@ static inline int walk_value(struct json_walk *walk, const struct sl_json_node *
     if (((uint8_t)walk->text[start] | 0x20) != '{') {
         verdict = walk_scalar(walk, start, *node, validate);
     } else if (!validate && *node == NULL) {
-        verdict = walk_leap(walk);
+        walk->at = walk_leap(walk->text, walk->at, walk->end);
+        verdict = walk->at != NULL ? SL_JSON_FINE : SL_JSON_TRUNCATED;
     } else {
         verdict = walk_open(walk, start, node, &empty);
         if (verdict != SL_JSON_FINE || !empty)
@@ -309,7 +326,7 @@ static inline int walk_value(struct json_walk *walk, const struct sl_json_node *
 }
 
 /* Compiled once for each mode: `validate` and, by it, half of the branches are constants. */
-static inline __attribute__((always_inline)) int walk_record(struct json_walk *walk, const struct sl_json_node *root,
+JSON_HOT int walk_record(struct json_walk *walk, const struct sl_json_node *root,
                                                              uint32_t wanted, const bool validate)
 {
     const struct sl_json_node *node = root;
@@ -325,14 +342,18 @@ static inline __attribute__((always_inline)) int walk_record(struct json_walk *w
     return walk->at == walk->end ? SL_JSON_FINE : SL_JSON_TRAILING;
 }
 
-static __attribute__((noinline)) int walk_validating(struct json_walk *walk, const struct sl_json_decoder *decoder)
+JSON_COLD int walk_validating(const struct json_walk *begin, const struct sl_json_decoder *decoder)
 {
-    return walk_record(walk, &decoder->root, decoder->fields_count, true);
+    struct json_walk walk = *begin;
+
+    return walk_record(&walk, &decoder->root, decoder->fields_count, true);
 }
 
-static __attribute__((noinline)) int walk_trusting(struct json_walk *walk, const struct sl_json_decoder *decoder)
+JSON_COLD int walk_trusting(const struct json_walk *begin, const struct sl_json_decoder *decoder)
 {
-    return walk_record(walk, &decoder->root, decoder->fields_count, false);
+    struct json_walk walk = *begin;
+
+    return walk_record(&walk, &decoder->root, decoder->fields_count, false);
 }
 
 static const uint8_t json_verdict_of[] = {

@@ -12,15 +12,26 @@ static struct sl_json_key *json_tree_key(struct sl_json_node *node, const char *
     return NULL;
 }
 
+static void json_tree_lengths(struct sl_json_node *node)
+{
+    memset(node->first, 0, sizeof(node->first));
+    for (uint32_t i = node->keys_count; i > 0; i--) {
+        uint32_t bytes = node->keys[i - 1].bytes;
+
+        node->first[bytes < JSON_TREE_LENGTHS - 1 ? bytes : JSON_TREE_LENGTHS - 1] = (uint16_t)i;
+    }
+}
+
 /* NULL without memory; the node is unchanged then. */
 static struct sl_json_key *json_tree_new_key(struct sl_json_node *node, const char *text)
 {
     struct sl_json_key key = {.bytes = (uint32_t)strlen(text), .text = strdup(text), .node = calloc(1, sizeof(*key.node))};
     struct sl_json_key *keys = realloc(node->keys, (node->keys_count + 1) * sizeof(*keys));
+    uint32_t at = node->keys_count;
 
     if (keys != NULL)
         node->keys = keys;
-    if (keys == NULL || key.text == NULL || key.node == NULL) {
+    if (keys == NULL || key.text == NULL || key.node == NULL || node->keys_count == JSON_TREE_KEYS_MAX) {
         free(key.text);
         free(key.node);
         return NULL;
@@ -28,9 +39,13 @@ static struct sl_json_key *json_tree_new_key(struct sl_json_node *node, const ch
     key.node->column = JSON_NO_COLUMN;
     memcpy(&key.head, text, key.bytes < 8 ? key.bytes : 8);
     memset(&key.mask, 0xFF, key.bytes < 8 ? key.bytes : 8);
-    node->lengths |= (uint64_t)1 << (key.bytes < 63 ? key.bytes : 63);
-    keys[node->keys_count] = key;
-    return &keys[node->keys_count++];
+    while (at > 0 && keys[at - 1].bytes > key.bytes)
+        at--;
+    memmove(&keys[at + 1], &keys[at], (node->keys_count - at) * sizeof(*keys));
+    keys[at] = key;
+    node->keys_count++;
+    json_tree_lengths(node);
+    return &keys[at];
 }
 
 int sl_json_tree_add(struct sl_json_node *root, const struct sl_json_field *field, struct sl_err *err)

@@ -367,6 +367,43 @@ static void test_wrong_projections_are_refused(void **state)
     assert_null(sl_json_decoder_free(NULL));
 }
 
+/* Keys of every length up to 100, several of each, named in no order of length. */
+static void test_keys_of_all_lengths_are_told_apart(void **state)
+{
+    enum { KEYS = 300 };
+    static char key[KEYS][128], text[KEYS * 140];
+    static const char *segment[KEYS];
+    static struct sl_json_field fields[KEYS];
+    static struct sl_column column[KEYS];
+    static struct sl_slice value[KEYS];
+    static struct sl_span span[KEYS];
+    static uint8_t type[KEYS], repeated[KEYS];
+    struct sl_json_decoder *decoder = NULL;
+    struct json_fixture *fixture = *state;
+    uint8_t verdict = 99;
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        uint32_t length = i * 37 % 100 + 1;
+        memset(key[i], 'k', length);
+        key[i][length - 1] = (char)('a' + i / 100); /* keys of one length differ in their last byte only */
+        segment[i] = key[i];
+        fields[i] = (struct sl_json_field){{&segment[i], 1}, i};
+        column[i] = (struct sl_column){&value[i], &span[i], &type[i], &repeated[i]};
+    }
+    for (uint32_t i = 0; i < KEYS; i++)
+        bytes += (uint32_t)sprintf(text + bytes, "%s\"%sx\":0,\"%s\":%u", i == 0 ? "{" : ",", key[i], key[i], i);
+    bytes += (uint32_t)sprintf(text + bytes, "}");
+    assert_int_equal(sl_json_decoder_new(&(struct sl_json_projection){fields, KEYS, true}, &decoder, NULL), 0);
+    assert_int_equal(sl_json_decode(decoder, &(struct sl_slice){text, bytes}, &(uint16_t){0}, 1, column, &verdict, &fixture->arena), 0);
+    assert_int_equal(verdict, SL_JSON_FINE);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        assert_int_equal(type[i], SL_T_NUMBER);
+        assert_int_equal(strtoul(value[i].data, NULL, 10), i);
+        assert_int_equal(repeated[i], 0);
+    }
+    sl_json_decoder_free(decoder);
+}
+
 static void test_no_fields_still_validate(void **state)
 {
     struct json_fixture *fixture = json_fixture_new(NULL, 0);
@@ -417,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_only_selected_rows_of_a_batch_are_touched),
         cmocka_unit_test_setup_teardown(test_an_arena_at_its_end_is_said, setup, teardown),
         cmocka_unit_test(test_wrong_projections_are_refused),
+        cmocka_unit_test_setup_teardown(test_keys_of_all_lengths_are_told_apart, setup, teardown),
         cmocka_unit_test(test_no_fields_still_validate),
         cmocka_unit_test_setup_teardown(test_escaped_text_comes_back, setup, teardown),
     };
