@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/engine/worker.h"
@@ -82,6 +83,16 @@ static void host_api_log(void *env, const struct sl_err *err, const char *what)
     from->host->settings.log(from->host->settings.user, from->topology->name, err, what);
 }
 
+static uint64_t host_api_random(void *env)
+{
+    uint64_t value = 0;
+
+    (void)env;
+    if (getrandom(&value, sizeof(value), 0) != sizeof(value))
+        value = sl_clock_now_ns();
+    return value;
+}
+
 static void host_api_wake(void *env)
 {
     (void)env;
@@ -108,7 +119,7 @@ static int host_share(struct sl_host *host, struct host_topology *at, uint32_t i
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for %s", conf->name);
     *env = (struct host_env){host, at->topology};
     *api = (struct sl_api){
-        .env = env, .fs = host->fs, .now_ns = host_now, .unix_ms = host_unix, .tally = host_api_tally, .wake = host_api_wake,
+        .env = env, .fs = host->fs, .now_ns = host_now, .unix_ms = host_unix, .random = host_api_random, .tally = host_api_tally, .wake = host_api_wake,
         .log = host_api_log, .node = host->settings.process->node, .data_dir = host->data_dir.path,
         .topology = at->topology->name, .component = conf->name, .base_dir = at->topology->base_dir,
         .epoch = host->data_dir.epoch, .slots = at->shared.slots, .share_bytes = at->shared.memory_bytes / 10,
