@@ -279,6 +279,22 @@ struct sl_front_batch *sl_front_take(struct sl_front *front)
     return NULL;
 }
 
+struct sl_front_batch *sl_front_spare(struct sl_front *front)
+{
+    struct sl_front_batch *batch;
+
+    (void)pthread_mutex_lock(&front->lock);
+    batch = front_pop(&front->idle);
+    (void)pthread_mutex_unlock(&front->lock);
+    if (batch == NULL)
+        batch = front_batch_new(front);
+    if (batch != NULL) {
+        batch->count = 0;
+        batch->used_bytes = 0;
+    }
+    return batch;
+}
+
 /* Tries left while stopping: a spool that refuses for a second is full or broken. */
 enum { FRONT_STOP_TRIES = 50 };
 

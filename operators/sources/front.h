@@ -70,6 +70,8 @@ void sl_front_trouble(struct sl_front *front, const struct sl_err *err);
 /* ---- the pump ---- */
 /* An empty batch, waiting for one to come back and sending again what failed. NULL: stopping, nothing was taken. */
 struct sl_front_batch *sl_front_take(struct sl_front *front);
+/* One more batch without waiting, also while stopping; NULL: no memory. */
+struct sl_front_batch *sl_front_spare(struct sl_front *front);
 /* Sends it, or gives it back if it is empty. The batch is the front's again. */
 void sl_front_send(struct sl_front *front, struct sl_front_batch *batch);
 /* Waits until everything sent is durable, sending again what fails; while stopping it gives up on what the spool refuses, which
