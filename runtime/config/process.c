@@ -127,7 +127,7 @@ static void connection_check(struct sl_bind *bind, const struct sl_yaml *map, co
                        "does not log in, though sasl_ settings are there");
     if ((connection->certificate == NULL) != (connection->key == NULL))
         process_refuse(bind, map, connection->key == NULL ? "certificate" : "key", "write both certificate: and key:, or neither", setting,
-                       "one is of no use without the other");
+                       connection->key == NULL ? "set without its key" : "set without its certificate");
 }
 
 static void process_connection(struct sl_bind *bind, const struct sl_yaml_item *item, struct sl_connection *connection)

@@ -286,6 +286,22 @@ static uint64_t topology_digest(struct sl_pool *pool, const struct sl_topology *
     return hash;
 }
 
+/* A topology's own memory: is judged here, where the file can be pointed at; the process's by whoever starts it. */
+static void topology_check_memory(struct sl_draft *draft, const struct sl_yaml *root, const struct sl_topology *topology)
+{
+    uint64_t max_record_bytes = draft->process == NULL || draft->process->max_record_bytes == 0 ? SL_BATCH_BYTES : draft->process->max_record_bytes;
+    struct sl_memory_plan plan;
+    struct sl_err err;
+    char *remedy;
+
+    if (topology->memory_bytes == 0 || sl_topology_memory(topology, 0, 1, max_record_bytes, &plan, &err) == 0)
+        return;
+    remedy = strstr(err.text, "; ");
+    assert(remedy != NULL);
+    *remedy = '\0';
+    topology_refuse(draft, root, "memory", remedy + 2, err.text + strlen("memory: "));
+}
+
 static void topology_finish(struct sl_draft *draft, struct sl_topology *topology)
 {
     uint32_t *counts[] = {[SL_SOURCE] = &topology->sources_count, [SL_OPERATOR] = &topology->operators_count, [SL_SINK] = &topology->sinks_count};
@@ -351,11 +367,14 @@ int sl_topology_load(const char *path, const struct sl_registry *registry, const
     root = sl_yaml_load(&owner->pool, path, diags);
     if (root != NULL)
         topology_read(owner, &draft, root);
+    if (root != NULL && diags->errors == errors) {
+        topology_finish(&draft, &owner->topology);
+        topology_check_memory(&draft, root, &owner->topology);
+    }
     if (root == NULL || diags->errors > errors) {
         (void)sl_topology_free(&owner->topology);
         return -(int)SL_E_CONFIG;
     }
-    topology_finish(&draft, &owner->topology);
     *ret_topology = &owner->topology;
     return 0;
 }

@@ -217,6 +217,20 @@ static void yaml_close(struct yaml_build *build)
     yaml_add(build, frame->node);
 }
 
+/* libfyaml's mark of a quoted scalar stands behind the quote, and that of an empty one at the file's start. */
+static void yaml_place_scalar(const struct yaml_build *build, struct sl_yaml *node, struct fy_token *token)
+{
+    const struct yaml_frame *frame = build->depth == 0 ? NULL : &build->frames[build->depth - 1];
+    enum fy_scalar_style style = token == NULL ? FYSS_PLAIN : fy_token_scalar_style(token);
+
+    if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && node->column > 1)
+        node->column--;
+    if (style != FYSS_PLAIN || node->text[0] != '\0' || frame == NULL)
+        return;
+    node->line = frame->has_key ? frame->key.key_line : frame->node->line;
+    node->column = frame->has_key ? frame->key.key_column : frame->node->column;
+}
+
 static void yaml_scalar(struct yaml_build *build, struct fy_event *event)
 {
     struct sl_yaml *node = yaml_node(build, event, SL_YAML_SCALAR);
@@ -225,6 +239,7 @@ static void yaml_scalar(struct yaml_build *build, struct fy_event *event)
 
     node->quoted = token != NULL && fy_token_scalar_style(token) != FYSS_PLAIN;
     node->text = yaml_token_text(build, token);
+    yaml_place_scalar(build, node, token);
     if (!yaml_at_key(build)) {
         text = sl_yaml_substitute(build->pool, node->text, &problem, &remedy);
         if (text == NULL)
@@ -241,6 +256,7 @@ static void yaml_alias(struct yaml_build *build, struct fy_event *event)
     struct sl_yaml *here = yaml_node(build, event, SL_YAML_SCALAR);
     const char *name = yaml_token_text(build, fy_event_get_token(event));
 
+    here->column -= here->column > 1; /* the mark stands behind the star */
     for (uint32_t i = build->anchors_count; i > 0; i--) { /* the latest of a name counts */
         const struct yaml_anchor *anchor = &build->anchors[i - 1];
         if (strcmp(anchor->name, name) != 0)

@@ -220,13 +220,15 @@ static void test_unread_components_are_only_warned_of(void **state)
 
 static void test_memory_that_cannot_hold_is_refused(void **state)
 {
-    struct sl_topology *topology = load_small("", "memory: 16MiB\nconsumers: 2\n");
+    struct sl_topology *topology = load_small("", "memory: 16MiB\n");
     struct sl_memory_plan plan;
     struct sl_err err;
     char text[400];
 
     (void)state;
-    assert_int_not_equal(sl_topology_memory(topology, 0, 1, 1 << 20, &plan, &err), 0);
+    load_refused("name: t\nmemory: 16MiB\nconsumers: 2\nsources: { in: { type: stdin } }\nsinks: { out: { type: stdout, inputs: [in] } }\n", NULL,
+                 "2:9 memory: 16MiB cannot hold 2 consumers and 2 sinks | write memory: 20MiB, or fewer consumers");
+    assert_int_not_equal(sl_topology_memory(topology, 0, 2, 1 << 20, &plan, &err), 0);
     assert_string_equal(err.text, "memory: 16MiB cannot hold 2 consumers and 2 sinks; write memory: 20MiB, or fewer consumers");
     topology->consumers = 1;
     assert_int_equal(sl_topology_memory(topology, 0, 1, 1 << 20, &plan, &err), 0);
