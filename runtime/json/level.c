@@ -51,7 +51,8 @@ static enum sl_level level_of_name(struct sl_slice text)
     for (uint32_t i = 0; i < text.bytes; i++)
         folded[i] = (char)(text.data[i] >= 'A' && text.data[i] <= 'Z' ? text.data[i] | 0x20 : text.data[i]);
     for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++)
-        if (level_names[i].bytes == text.bytes && memcmp(level_names[i].name, folded, text.bytes) == 0)
+        if (level_names[i].bytes == text.bytes && level_names[i].name[0] == folded[0] &&
+            memcmp(level_names[i].name, folded, text.bytes) == 0)
             return level_names[i].level;
     return SL_LEVEL_NONE;
 }

@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/json/timestamp.h"
 
+#include <endian.h>
+
 enum { TIME_MS_PER_DAY = 86400000, TIME_DIGITS = 19, TIME_EXPONENT_MAX = 1000 };
 
 static const int64_t time_first_ms = -62167219200000, time_last_ms = 253402300799999; /* years 0 to 9999 */
@@ -127,6 +129,37 @@ static inline int32_t time_two(const char *at)
     return tens > 9 || ones > 9 ? 1000 : (int32_t)(tens * 10 + ones);
 }
 
+/* Eight bytes at once, the first in the lowest byte. */
+static inline uint64_t time_load(const char *at)
+{
+    uint64_t bytes;
+
+    memcpy(&bytes, at, sizeof(bytes));
+    return le64toh(bytes);
+}
+
+/* "2026-11-22T05:08" and its parts: what differs from the pattern may only be the low bits of digits, and none above 9. */
+struct time_parts {
+    int32_t year, month, day, hour, minute;
+};
+
+static int time_scan_minutes(const char *at, struct time_parts *parts)
+{
+    const uint64_t low = time_load("0000-00-") ^ time_load(at), digits_low = 0x000F0F000F0F0F0Fu;
+    uint64_t high = time_load("00T00:00") ^ time_load(at + 8);
+    const uint64_t digits_high = 0x0F0F000F0F000F0Fu, six_low = 0x0006060006060606u, six_high = 0x0606000606000606u;
+
+    high ^= at[10] == 'T' ? 0 : (uint64_t)(uint8_t)('T' ^ at[10]) << 16; /* any of the four, judged by the caller */
+    if (((low & ~digits_low) | (high & ~digits_high) | ((low + six_low) & ~digits_low) | ((high + six_high) & ~digits_high)) != 0)
+        return -1;
+    parts->year = (int32_t)((low & 15) * 1000 + (low >> 8 & 15) * 100 + (low >> 16 & 15) * 10 + (low >> 24 & 15));
+    parts->month = (int32_t)((low >> 40 & 15) * 10 + (low >> 48 & 15));
+    parts->day = (int32_t)((high & 15) * 10 + (high >> 8 & 15));
+    parts->hour = (int32_t)((high >> 24 & 15) * 10 + (high >> 32 & 15));
+    parts->minute = (int32_t)((high >> 48 & 15) * 10 + (high >> 56 & 15));
+    return 0;
+}
+
 static bool time_is_day(int32_t year, int32_t month, int32_t day)
 {
     static const uint8_t days[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -136,16 +169,20 @@ static bool time_is_day(int32_t year, int32_t month, int32_t day)
 }
 
 /* Milliseconds of ".123456"; *at moves behind it. -1: a point without digits. */
-static int32_t time_fraction(const char **at, const char *end)
+static inline int32_t time_fraction(const char **at, const char *end)
 {
-    int32_t ms = 0, unit = 100;
+    static const int32_t scale[4] = {-1, 100, 10, 1};
     const char *first = ++*at;
+    int32_t ms = 0;
 
-    for (; *at < end && (unsigned char)(**at - '0') <= 9; ++*at) {
-        ms += (**at - '0') * unit;
-        unit /= 10;
-    }
-    return *at > first ? ms : -1;
+    while (*at < end && *at - first < 3 && (unsigned char)(**at - '0') <= 9)
+        ms = ms * 10 + (*(*at)++ - '0');
+    if (*at == first)
+        return -1;
+    ms *= scale[*at - first];
+    while (*at < end && (unsigned char)(**at - '0') <= 9)
+        ++*at;
+    return ms;
 }
 
 /* What to subtract, in minutes; 0 or -1 (no zone). */
@@ -175,28 +212,21 @@ static int time_zone(const char *at, const char *end, int32_t *ret_minutes)
 static int time_rfc3339(struct sl_slice text, int64_t *ret_unix_ms)
 {
     const char *at = text.data, *end = at + text.bytes;
-    int32_t year, month, day, hour, minute, second, fraction_ms = 0, zone_minutes;
+    int32_t second, fraction_ms = 0, zone_minutes = 0;
+    struct time_parts t;
 
-    if (text.bytes < 19 || at[4] != '-' || at[7] != '-' || at[13] != ':' || at[16] != ':')
+    if (text.bytes < 19 || at[16] != ':' || (at[10] != 'T' && at[10] != ' ' && at[10] != 't' && at[10] != '_'))
         return -1;
-    if (at[10] != 'T' && at[10] != ' ' && at[10] != 't' && at[10] != '_')
-        return -1;
-    year = time_two(at) * 100 + time_two(at + 2);
-    month = time_two(at + 5);
-    day = time_two(at + 8);
-    hour = time_two(at + 11);
-    minute = time_two(at + 14);
     second = time_two(at + 17);
-    if (time_two(at) > 99 || time_two(at + 2) > 99 || !time_is_day(year, month, day) || hour > 23 || minute > 59 ||
-        second > 60)
+    if (time_scan_minutes(at, &t) != 0 || !time_is_day(t.year, t.month, t.day) || t.hour > 23 || t.minute > 59 || second > 60)
         return -1;
     at += 19;
     if (at < end && (*at == '.' || *at == ','))
         fraction_ms = time_fraction(&at, end);
     if (fraction_ms < 0 || time_zone(at, end, &zone_minutes) != 0)
         return -1;
-    *ret_unix_ms = time_days_of(year, month, day) * TIME_MS_PER_DAY +
-                   ((int64_t)(hour * 60 + minute - zone_minutes) * 60 + second) * 1000 + fraction_ms;
+    *ret_unix_ms = time_days_of(t.year, t.month, t.day) * TIME_MS_PER_DAY +
+                   ((int64_t)(t.hour * 60 + t.minute - zone_minutes) * 60 + second) * 1000 + fraction_ms;
     return 0;
 }
 

@@ -78,6 +78,28 @@ static void test_what_is_no_time_is_refused(void **state)
     assert_true(parse("202611220508", true) == 202611220508); /* a bare number is always since 1970 */
 }
 
+/* Every byte value in every place of a time: accepted exactly where the place may hold it. */
+static void test_one_wrong_byte_is_seen(void **state)
+{
+    static const char time[] = "2011-11-11T11:11:11Z", form[] = "dddd-dd-ddTdd:dd:ddZ";
+    (void)state;
+    for (size_t at = 0; at + 1 < sizeof(time); at++)
+        for (int c = 1; c < 256; c++) {
+            bool digit = c >= '0' && c <= '9', expected;
+            char text[sizeof(time)];
+            memcpy(text, time, sizeof(time));
+            text[at] = (char)c;
+            if (form[at] == 'd')
+                expected = digit && (at != 5 || c <= '1') && (at != 6 || (c >= '0' && c <= '2')) && (at != 8 || c <= '2') && (at != 11 || c <= '2') &&
+                           (at != 14 || c <= '5') && (at != 17 || c <= '5');
+            else
+                expected = form[at] == 'T' ? strchr("Tt _", c) != NULL : form[at] == 'Z' ? c == 'Z' || c == 'z' : c == form[at];
+            if ((parse(text, true) != INT64_MIN) != expected)
+                print_error("%s\n", text);
+            assert_true((parse(text, true) != INT64_MIN) == expected);
+        }
+}
+
 static void test_epochs_are_told_by_magnitude(void **state)
 {
     static const struct {
@@ -143,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rfc3339_is_read),
         cmocka_unit_test(test_what_is_no_time_is_refused),
+        cmocka_unit_test(test_one_wrong_byte_is_seen),
         cmocka_unit_test(test_epochs_are_told_by_magnitude),
         cmocka_unit_test(test_days_and_hours_agree_with_the_c_library),
         cmocka_unit_test(test_absurd_times_still_make_sane_names),
