@@ -215,15 +215,19 @@ static int spool_topic_grow(struct sl_spool_topic *topic, uint32_t partitions, s
     uint32_t before = topic->partitions_count;
     int rc = 0;
 
+    (void)pthread_mutex_lock(&topic->spool->lock);
     while (rc == 0 && topic->partitions_count < partitions)
         if (spool_topic_partition_add(topic) == NULL)
             rc = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for topic %s", topic->name);
+    (void)pthread_mutex_unlock(&topic->spool->lock);
     if (rc == 0)
         rc = spool_marks_write(topic, false, err);
     if (rc == 0)
         rc = spool_manifest_write(topic, err);
+    (void)pthread_mutex_lock(&topic->spool->lock);
     while (rc < 0 && topic->partitions_count > before)
         free(topic->partitions[--topic->partitions_count]);
+    (void)pthread_mutex_unlock(&topic->spool->lock);
     return rc;
 }
 

@@ -3,7 +3,6 @@
  * Repair writes a damaged segment anew, under another nonce, without its damaged stretches; the old file goes once the manifest
  * names the new one. Offsets keep their holes. A missing segment is struck from the manifest.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <fcntl.h>
 #include <stdio.h>
 
 #include "runtime/store/spool_impl.h"
@@ -15,83 +14,6 @@ struct check {
     int rc;
     struct sl_err *err;
 };
-
-struct check_copy {
-    struct sl_fs *fs;
-    int from, to;
-    uint64_t at;
-    struct spool_segment *segment, *fresh;
-};
-
-static int check_copy_batches(struct check_copy *copy)
-{
-    struct spool_scan scan = {.fs = copy->fs, .fd = copy->from, .nonce = copy->segment->nonce, .at = SL_SPOOL_SEGMENT_HEADER,
-                              .end = copy->segment->bytes, .offset = copy->segment->base, .limit = copy->segment->end};
-    char header[SL_SPOOL_BATCH_HEADER];
-    struct spool_step step;
-    int rc;
-
-    while ((rc = spool_scan_step(&scan, &step)) >= 0 && rc != SPOOL_END) {
-        if (rc != SPOOL_BATCH)
-            continue;
-        sl_spool_batch_put(header, &step.batch, copy->fresh->nonce);
-        rc = sl_fs_write_all(copy->fs, copy->to, header, sizeof(header), copy->at);
-        if (rc == 0)
-            rc = sl_fs_write_all(copy->fs, copy->to, step.bytes + sizeof(header), step.batch.body_bytes, copy->at + sizeof(header));
-        if (rc < 0)
-            break;
-        copy->at += step.next_at - step.at;
-    }
-    spool_scan_fini(&scan);
-    return rc < 0 ? rc : 0;
-}
-
-static int check_copy_segment(struct sl_spool_topic *topic, struct spool_partition *partition, struct check_copy *copy)
-{
-    char path[SPOOL_PATH_BYTES], header[SL_SPOOL_SEGMENT_HEADER];
-    int rc;
-
-    spool_segment_path(topic, partition->number, copy->segment, path);
-    copy->from = copy->fs->open(copy->fs, path, O_RDONLY, 0);
-    if (copy->from < 0)
-        return copy->from;
-    spool_segment_path(topic, partition->number, copy->fresh, path);
-    copy->to = copy->fs->open(copy->fs, path, O_WRONLY | O_CREAT | O_EXCL, 0644);
-    rc = copy->to < 0 ? copy->to : 0;
-    if (rc == 0) {
-        sl_spool_segment_header_put(header, copy->fresh->nonce, copy->fresh->base, partition->number);
-        rc = sl_fs_write_all(copy->fs, copy->to, header, sizeof(header), 0);
-        copy->at = sizeof(header);
-        if (rc == 0)
-            rc = check_copy_batches(copy);
-        if (rc == 0)
-            rc = copy->fs->fsync(copy->fs, copy->to);
-        (void)copy->fs->close(copy->fs, copy->to);
-        if (rc == 0)
-            rc = copy->fs->sync_dir(copy->fs, topic->folder);
-        if (rc < 0)
-            (void)copy->fs->unlink(copy->fs, path);
-    }
-    (void)copy->fs->close(copy->fs, copy->from);
-    return rc;
-}
-
-static int check_rewrite(struct check *check, struct sl_spool_topic *topic, struct spool_partition *partition,
-                         struct spool_segment *segment)
-{
-    struct spool_segment fresh = *segment;
-    struct check_copy copy = {.fs = topic->spool->fs, .segment = segment, .fresh = &fresh};
-    int rc;
-
-    fresh.nonce = sl_nonce();
-    rc = check_copy_segment(topic, partition, &copy);
-    if (rc < 0)
-        return spool_fail_io(check->err, rc, "rewriting a damaged segment of", topic->folder);
-    segment->nonce = fresh.nonce;
-    segment->bytes = copy.at;
-    segment->recovered = false; /* synced just now */
-    return 0;
-}
 
 static int check_repair(struct check *check, struct sl_spool_topic *topic)
 {
@@ -105,7 +27,7 @@ static int check_repair(struct check *check, struct sl_spool_topic *topic)
                 continue;
             }
             if (segment->damaged)
-                rc = check_rewrite(check, topic, partition, segment);
+                rc = spool_segment_rewrite(topic, partition, segment, check->err);
             j++;
         }
     }

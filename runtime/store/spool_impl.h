@@ -179,6 +179,11 @@ struct spool_step { /* what lies in [at, next_at) */
 int spool_scan_step(struct spool_scan *scan, struct spool_step *ret_step);
 void spool_scan_fini(struct spool_scan *scan);
 
+/* ---- spool_copy.c ---- */
+/* A fresh, synced file with the segment's sound batches; the old one stays until the manifest forgets it. */
+int spool_segment_rewrite(struct sl_spool_topic *topic, struct spool_partition *partition, struct spool_segment *segment,
+                          struct sl_err *err);
+
 /* ---- spool_recover.c ---- */
 struct spool_finder { /* told of every loss; each may be NULL */
     void (*each)(void *user, const struct sl_spool_finding *finding);

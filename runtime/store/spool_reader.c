@@ -30,9 +30,9 @@ int sl_spool_reader_open(struct sl_spool_topic *topic, uint32_t partition, void 
     reader = calloc(1, sizeof(*reader));
     if (reader == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for a reader of topic %s", topic->name);
-    *reader = (struct sl_spool_reader){.topic = topic, .partition = topic->partitions[partition], .wake = wake, .user = user,
-                                       .fd = -1, .chunk_bytes = READER_CHUNK_LEAST};
+    *reader = (struct sl_spool_reader){.topic = topic, .wake = wake, .user = user, .fd = -1, .chunk_bytes = READER_CHUNK_LEAST};
     (void)pthread_mutex_lock(&topic->spool->lock);
+    reader->partition = topic->partitions[partition];
     reader->offset = reader->floor = reader->partition->first;
     reader->next = reader->partition->readers;
     reader->partition->readers = reader;

@@ -370,8 +370,10 @@ static int recover_sync_segment(struct sl_spool_topic *topic, struct spool_parti
     (void)fs->truncate(fs, fd, segment->bytes); /* gives the tail's room back; the manifest says where the log ends */
     rc = fs->fsync(fs, fd);
     (void)fs->close(fs, fd);
-    if (rc < 0)
-        return spool_fail_io(err, rc, "syncing", path);
+    if (rc < 0) { /* rule F2: the file is condemned, what can still be read of it goes into another */
+        topic->spool->stats.fsync_failures++;
+        return spool_segment_rewrite(topic, partition, segment, err);
+    }
     segment->recovered = false;
     return 0;
 }

@@ -444,10 +444,10 @@ uint64_t spool_writer_turn(struct sl_spool *spool, bool all)
     if (wait_ns == 0) {
         for (struct sl_spool_topic *topic = spool->topics; topic != NULL; topic = topic->next)
             writer_topic(topic);
-        spool->last_sync_ns = writer_now_ns(spool);
-        spool->synced_once = true;
         wait_ns = UINT64_MAX;
         (void)pthread_mutex_lock(&spool->lock);
+        spool->last_sync_ns = writer_now_ns(spool);
+        spool->synced_once = true;
         if (spool->queued_bytes > 0)
             wait_ns = writer_wait_ns(spool);
         (void)pthread_mutex_unlock(&spool->lock);
