@@ -3,6 +3,7 @@
 #include "sampling/consistent.h"
 
 #include <math.h>
+#include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -33,6 +34,28 @@ uint32_t sl_group_of_bytes(const void *data, size_t bytes)
     return (uint32_t)(XXH3_64bits_withSeed(data, bytes, G_SEED) & 63);
 }
 
+/* Eight hex digits at a time (SWAR): each byte is mapped to its value; *bad gets a bit where a byte is no digit. Digits of both
+ * cases map by adding 9 to the low nibble of letters; then neighbouring nibbles are packed pairwise. */
+static uint32_t hex_eight(const char *text, uint64_t *bad)
+{
+    const uint64_t ones = 0x0101010101010101ull, highs = 0x8080808080808080ull;
+    uint64_t word, letter, value, digit_bad, letter_bad, lower;
+
+    memcpy(&word, text, sizeof(word));
+    lower = word | 0x20 * ones;
+    letter = (word & 0x40 * ones) >> 6;       /* 1 for 0x40 to 0x7f, among which letters are */
+    value = (word & 0x0f * ones) + 9 * letter;
+    /* a byte below 0x80 is >= c iff (byte + 0x80 - c) has its high bit */
+    digit_bad = ~((word & ~highs) + (0x80 - '0') * ones) | ((word & ~highs) + (0x7f - '9') * ones);
+    letter_bad = ~((lower & ~highs) + (0x80 - 'a') * ones) | ((lower & ~highs) + (0x7f - 'f') * ones);
+    *bad |= (((digit_bad & ~(letter * 0x80)) | (letter_bad & (letter * 0x80))) | word) & highs;
+    value = __builtin_bswap64(value);          /* first digit highest */
+    value = (value | value >> 4) & 0x00ff00ff00ff00ffull;
+    value = (value | value >> 8) & 0x0000ffff0000ffffull;
+    value = (value | value >> 16) & 0x00000000ffffffffull;
+    return (uint32_t)value;
+}
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -57,11 +80,17 @@ static int hex_scan(const char *text, size_t bytes, uint64_t *ret_value)
 
 int sl_randomness_of_hex(const char *text, size_t bytes, uint64_t *ret_randomness)
 {
-    uint64_t low, high;
+    uint64_t bad = 0, low;
 
-    if (bytes != 32 || hex_scan(text, 18, &high) != 0 || hex_scan(text + 18, 14, &low) != 0)
+    if (bytes != 32)
         return 0;
-    *ret_randomness = low;
+    (void)hex_eight(text, &bad);
+    (void)hex_eight(text + 8, &bad);
+    low = (uint64_t)hex_eight(text + 16, &bad) << 32;
+    low |= hex_eight(text + 24, &bad);
+    if (bad != 0)
+        return 0;
+    *ret_randomness = low & (SL_R_LIMIT - 1);
     return 1;
 }
 

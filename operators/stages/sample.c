@@ -247,11 +247,14 @@ static const char *sample_weight(struct sample_stage *stage, uint64_t threshold)
 
     if (stage->printed_threshold == threshold)
         return stage->printed_weight;
-    for (int digits = 1; digits <= 17; digits++) {
-        (void)snprintf(stage->printed_weight, sizeof(stage->printed_weight), "%.*g", digits, weight);
-        if (strtod(stage->printed_weight, NULL) == weight)
-            break;
-    }
+    if (weight < 1e15 && weight == (double)(uint64_t)weight) /* %g would write 1e+01 */
+        (void)snprintf(stage->printed_weight, sizeof(stage->printed_weight), "%.0f", weight);
+    else
+        for (int digits = 1; digits <= 17; digits++) {
+            (void)snprintf(stage->printed_weight, sizeof(stage->printed_weight), "%.*g", digits, weight);
+            if (strtod(stage->printed_weight, NULL) == weight)
+                break;
+        }
     stage->printed_threshold = threshold;
     return stage->printed_weight;
 }
@@ -417,7 +420,7 @@ static void sample_decide(struct sample_stage *stage, struct sl_view *view, uint
         key = sample_origin(stage, view->batch, row);
         work->counts[SAMPLE_C_BY_ORIGIN]++;
     }
-    *sample = (struct sample_row){sample_randomness(key), 0, sl_group_of_bytes(key.data, key.bytes)};
+    *sample = (struct sample_row){sample_randomness(key), 0, 0};
     sample_incoming(stage, view, row, sample);
     if (!always && sample->threshold < stage->threshold)
         sample->threshold = stage->threshold;
@@ -429,6 +432,8 @@ static void sample_decide(struct sample_stage *stage, struct sl_view *view, uint
         work->counts[SAMPLE_C_DROPPED]++;
         return;
     }
+    if (stage->config->stamp)
+        sample->group = sl_group_of_bytes(key.data, key.bytes);
     work->counts[SAMPLE_C_KEPT]++;
 }
 

@@ -5,8 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sampling/consistent.h"
@@ -68,6 +70,23 @@ static void test_only_32_hex_digits_are_a_trace_id(void **state)
     assert_int_equal(r, 0xce929d0e0e4736);
     assert_int_equal(sl_randomness_of_hex("4bf92f3577b34da6a3ce929d0e0e473g", 32, &r), 0);
     assert_int_equal(sl_randomness_of_hex("abc", 3, &r), 0);
+    assert_int_equal(sl_randomness_of_hex("4BF92F3577B34DA6A3CE929D0E0E4736", 32, &r), 1);
+    assert_int_equal(r, 0xce929d0e0e4736);
+}
+
+static void test_every_byte_at_every_place_is_judged_as_isxdigit_does(void **state)
+{
+    (void)state;
+    for (int at = 0; at < 32; at++)
+        for (int byte = 0; byte < 256; byte++) {
+            char text[] = "0123456789abcdefABCDEF9876543210", low[15] = {0};
+            uint64_t r = 0;
+            text[at] = (char)byte;
+            assert_int_equal(sl_randomness_of_hex(text, 32, &r), isxdigit(byte) ? 1 : 0);
+            memcpy(low, text + 18, 14);
+            if (isxdigit(byte))
+                assert_int_equal(r, strtoull(low, NULL, 16));
+        }
 }
 
 int main(void)
@@ -77,6 +96,7 @@ int main(void)
         cmocka_unit_test(test_thresholds_survive_print_and_scan),
         cmocka_unit_test(test_kept_shares_are_within_three_sigma_and_nest),
         cmocka_unit_test(test_only_32_hex_digits_are_a_trace_id),
+        cmocka_unit_test(test_every_byte_at_every_place_is_judged_as_isxdigit_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
