@@ -6,6 +6,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/config/condition.h"
 
+#include <assert.h>
+#include <string.h>
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #define XXH_INLINE_ALL
@@ -234,9 +237,12 @@ static bool cond_globs(struct cond_parse *parse, const struct sl_cond *test, con
 {
     for (uint32_t i = 0; i < test->operands_count; i++) {
         struct sl_err err;
-        if (sl_glob_check(test->operands[i].text.data, &err) != 0)
-            return cond_refuse(parse, cond_place(node, i), "* is any run, ? one character, [a-z] a set", "%s: %s", parse->setting,
-                               err.text) != NULL;
+        const char *remedy;
+        if (sl_glob_check(test->operands[i].text.data, &err) == 0)
+            continue;
+        remedy = strstr(err.text, ": write ");
+        assert(remedy != NULL);
+        return cond_refuse(parse, cond_place(node, i), remedy + 2, "%s: %.*s", parse->setting, (int)(remedy - err.text), err.text) != NULL;
     }
     return true;
 }

@@ -57,6 +57,17 @@ bool sl_yaml_is_null(const struct sl_yaml *node)
            (node->text[0] == '\0' || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0);
 }
 
+/* "sinks.out.dir: " for the value that is being read; empty at the top. */
+static const char *yaml_setting(const struct yaml_build *build)
+{
+    const char *path = "";
+
+    for (uint32_t i = 0; i < build->depth; i++)
+        if (build->frames[i].node->kind == SL_YAML_MAP && build->frames[i].has_key)
+            path = sl_pool_printf(build->pool, "%s%s%.80s", path, path[0] == '\0' ? "" : ".", build->frames[i].key.key);
+    return path[0] == '\0' ? "" : sl_pool_printf(build->pool, "%s: ", path);
+}
+
 /* ---- adding to the open node ---- */
 
 static void yaml_append(struct yaml_build *build, struct sl_yaml *to, struct sl_yaml_item item)
@@ -105,8 +116,8 @@ static void yaml_add_pair(struct yaml_build *build, struct sl_yaml *to, struct s
         if (strcmp(to->items[i].key, item.key) != 0)
             continue;
         if (!to->items[i].merged) {
-            yaml_fail(build, item.key_line, item.key_column, "write it once", "the key \"%.64s\" is set twice, first in line %u column %u",
-                      item.key, to->items[i].key_line, to->items[i].key_column);
+            yaml_fail(build, item.key_line, item.key_column, "write it once", "%sthe key \"%.64s\" is set twice, first in line %u column %u",
+                      yaml_setting(build), item.key, to->items[i].key_line, to->items[i].key_column);
             return;
         }
         to->weight += item.value->weight - to->items[i].value->weight;
@@ -243,7 +254,7 @@ static void yaml_scalar(struct yaml_build *build, struct fy_event *event)
     if (!yaml_at_key(build)) {
         text = sl_yaml_substitute(build->pool, node->text, &problem, &remedy);
         if (text == NULL)
-            sl_diags_add(build->diags, false, build->name, node->line, node->column, remedy, "%s", problem);
+            sl_diags_add(build->diags, false, build->name, node->line, node->column, remedy, "%s%s", yaml_setting(build), problem);
         else
             node->text = text;
     }

@@ -154,9 +154,9 @@ static void test_variables_are_replaced_before_typing(void **state)
     assert_true(fill("name: \"a${SL_TEST_COUNT}-${SL_TEST_NONE:-b:-c}-${SL_TEST_EMPTY:-d}-$$x-$y\"\ncount: ${SL_TEST_COUNT}", &thing));
     assert_string_equal(thing.name, "a4-b:-c-d-$x-$y");
     assert_int_equal(thing.count, 4);
-    refused("name: ${SL_TEST_NONE}", "1:7 the environment variable SL_TEST_NONE is not set | set it, or write ${SL_TEST_NONE:-default}");
-    refused("name: \"${SL_TEST\"", "1:7 \"${SL_TEST\" opens ${ and does not close it | write ${NAME} or ${NAME:-default}, and $$ for a dollar sign");
-    refused("name: \"${1}\"", "1:7 \"${1}\" names no environment variable | write ${NAME} or ${NAME:-default}, and $$ for a dollar sign");
+    refused("name: ${SL_TEST_NONE}", "1:7 name: the environment variable SL_TEST_NONE is not set | set it, or write ${SL_TEST_NONE:-default}");
+    refused("name: \"${SL_TEST\"", "1:7 name: \"${SL_TEST\" opens ${ and does not close it | write ${NAME} or ${NAME:-default}, and $$ for a dollar sign");
+    refused("name: \"${1}\"", "1:7 name: \"${1}\" names no environment variable | write ${NAME} or ${NAME:-default}, and $$ for a dollar sign");
 }
 
 static void test_anchors_and_merges(void **state)
