@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "runtime/json/json_index.h"
 #include "tests/unit/json_fixture.h"
 
 struct suite_case {
@@ -325,6 +328,48 @@ static void test_generated_documents_are_accepted_and_damaged_ones_judged(void *
     assert_true(still_fine > 1000 && still_fine < DOCUMENTS * DAMAGES - 1000); /* both answers were tried */
 }
 
+/* ---- the other vector kernels ---- */
+
+#define FORCE_KERNEL "SIMDJSON_FORCE_IMPLEMENTATION"
+
+static bool suite_runs_here(const char *kernel)
+{
+#if defined(__x86_64__)
+    if (strcmp(kernel, "haswell") == 0)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("pclmul");
+    if (strcmp(kernel, "westmere") == 0)
+        return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+#endif
+    return strcmp(kernel, "fallback") == 0;
+}
+
+/* simdjson chooses once a process: this program runs itself again for each, with the choice made for it. */
+static void test_every_kernel_gives_the_same_verdicts(void **state)
+{
+    static const char *const kernels[] = {"haswell", "westmere", "fallback"};
+    (void)state;
+    if (getenv(FORCE_KERNEL) != NULL) {
+        assert_string_equal(sl_json_index_kernel(), getenv(FORCE_KERNEL));
+        return;
+    }
+    for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+        int status = -1;
+        pid_t child;
+        if (!suite_runs_here(kernels[i]))
+            continue;
+        child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            (void)setenv(FORCE_KERNEL, kernels[i], 1);
+            (void)execl("/proc/self/exe", "test_json_suite", (char *)NULL);
+            _exit(127);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (status != 0)
+            fail_msg("kernel %s fails", kernels[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +379,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_case_depends_on_its_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_proper_prefix_of_a_record_is_a_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_generated_documents_are_accepted_and_damaged_ones_judged, setup, teardown),
+        cmocka_unit_test(test_every_kernel_gives_the_same_verdicts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
