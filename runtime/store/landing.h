@@ -49,7 +49,7 @@ struct sl_landing_range {
 enum { SL_LANDING_FATES = 7 };
 struct sl_landing_account {
     struct sl_slice service; /* empty: none */
-    uint8_t level;
+    uint8_t level; /* enum sl_level */
     uint64_t fates[SL_LANDING_FATES];
 };
 
