@@ -296,8 +296,10 @@ static bool read_conditions(const struct bind_slot *slot, void *at)
     struct sl_named_cond *items;
     bool fine = true;
 
-    if (map->kind != SL_YAML_MAP || map->count == 0)
+    if (map->kind != SL_YAML_MAP)
         return slot_wrong_type(slot);
+    if (map->count == 0)
+        return slot_refuse(slot, "the mapping is empty", slot_right(slot));
     items = sl_pool_alloc(slot->bind->pool, map->count * sizeof(*items));
     for (uint32_t i = 0; i < map->count; i++) {
         const struct sl_yaml_item *item = &map->items[i];

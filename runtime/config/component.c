@@ -136,6 +136,7 @@ static const struct sl_head *component_head(const struct sl_registry *registry, 
     return NULL;
 }
 
+static const char *const role_phrases[] = {[SL_SOURCE] = "a source", [SL_OPERATOR] = "an operator", [SL_SINK] = "a sink"};
 static const char *const role_words[] = {[SL_SOURCE] = "source", [SL_OPERATOR] = "operator", [SL_SINK] = "sink"};
 
 static const char *component_known_types(struct sl_draft *draft, enum sl_role role, const char *type, const char **ret_best)
@@ -169,7 +170,7 @@ static void component_unknown_type(struct sl_draft *draft, const struct sl_draft
     for (int other = SL_SOURCE; other <= SL_SINK; other++)
         if (component_head(draft->registry, (enum sl_role)other, type) != NULL) {
             component_refuse(draft, item, "type", sl_pool_printf(pool, "move it below %ss:, or write one of: %s", role_words[other], known),
-                             sl_pool_printf(pool, "%s is a %s, not a %s", type, role_words[other], role_words[role]));
+                             sl_pool_printf(pool, "%s is %s, not %s", type, role_phrases[other], role_phrases[role]));
             return;
         }
     component_refuse(draft, item, "type",
@@ -297,7 +298,7 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
 
 /* ---- adding ---- */
 
-static bool component_check_name(struct sl_draft *draft, enum sl_role role, const char *name, const struct sl_yaml_item *item)
+static bool component_check_name(struct sl_draft *draft, enum sl_role role, const char *name, const struct sl_yaml_item *item, const char *setting)
 {
     struct sl_draft_component *other = sl_draft_find(draft, name);
     const char *file = draft->bind.file;
@@ -305,6 +306,11 @@ static bool component_check_name(struct sl_draft *draft, enum sl_role role, cons
     if (!sl_bind_is_name(name)) {
         sl_diags_add(draft->bind.diags, false, file, item->key_line, item->key_column, "write 1 to 64 of A-Z a-z 0-9 _ -",
                      "%ss: \"%.80s\" is not a name", role_words[role], name);
+        return false;
+    }
+    if (strcmp(name, SL_DEAD_LETTERS) == 0 && strcmp(setting, SL_DEAD_LETTERS) != 0) {
+        sl_diags_add(draft->bind.diags, false, file, item->key_line, item->key_column, "give it another name, or write dead_letters: at the top level",
+                     "%s: the name is kept for the dead-letter sink", setting);
         return false;
     }
     if (other != NULL) {
@@ -320,7 +326,7 @@ void sl_draft_add(struct sl_draft *draft, enum sl_role role, const char *name, c
 {
     struct sl_draft_component *draft_component;
 
-    if (!component_check_name(draft, role, name, item))
+    if (!component_check_name(draft, role, name, item, setting))
         return;
     if (draft->count == SL_COMPONENTS_MAX) {
         sl_diags_add(draft->bind.diags, false, draft->bind.file, item->key_line, item->key_column, "split the topology",

@@ -203,8 +203,7 @@ static void *cond_compile(struct cond_parse *parse, const struct sl_yaml *node, 
         (void)pcre2_set_max_pattern_length(context, SL_PATTERN_BYTES);
         (void)pcre2_set_parens_nest_limit(context, 100);
         code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                             PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE, &error, &offset,
-                             context);
+                             PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C, &error, &offset, context);
     }
     pcre2_compile_context_free(context);
     if (code == NULL) {
@@ -371,10 +370,13 @@ static struct sl_cond *cond_field(struct cond_parse *parse, const struct sl_yaml
     struct sl_yaml place = {.line = item->key_line, .column = item->key_column};
     struct sl_cond *cond;
     struct sl_err err;
+    const char *remedy;
 
-    if (sl_name_parse(item->key, &parse->name, &err) != 0)
-        return cond_refuse(parse, &place, "write a role (time, service, level, trace), @topic, @key, @time, @header:NAME or a path such as user.email",
-                           "%s: %s", parse->setting, err.text);
+    if (sl_name_parse(item->key, &parse->name, &err) != 0) {
+        remedy = strstr(err.text, ": write ");
+        return cond_refuse(parse, &place, remedy == NULL ? "write a role, @topic, @key, @time, @header:NAME or a path such as user.email" : remedy + 2,
+                           "%s: %.*s", parse->setting, remedy == NULL ? (int)strlen(err.text) : (int)(remedy - err.text), err.text);
+    }
     parse->field = item->key;
     cond = parse->name.kind == SL_NAME_CLASS
                ? cond_refuse(parse, &place, "name level or service; .class is the payload's own field",
