@@ -101,7 +101,7 @@ rule_types() {
 rule_pure() {
     local names
     mapfile -t names < <(matching '^sampling/.*\.(c|h)$')
-    lines '\b(malloc|calloc|realloc|free|clock_gettime|time|rand|random|printf|fopen|pthread_[a-z_]+) *\(' \
+    lines '\b(malloc|calloc|realloc|free|clock_gettime|time|rand|random|printf|fopen|pthread_[a-z_]+)\(' \
         'sampling is pure: no memory, clock, chance, thread or file' "${names[@]}"
 }
 
