@@ -173,7 +173,7 @@ static int recover_walk(struct recover *recover, struct spool_partition *partiti
 {
     struct spool_scan scan = {.fs = recover->topic->spool->fs, .fd = fd, .nonce = segment->nonce, .at = SL_SPOOL_SEGMENT_HEADER,
                               .end = file_bytes, .offset = segment->base, .limit = limit};
-    uint64_t end = segment->base, bytes = SL_SPOOL_SEGMENT_HEADER;
+    uint64_t end = segment->base, bytes = SL_SPOOL_SEGMENT_HEADER, told = segment->base;
     struct spool_step step;
     int rc;
 
@@ -183,6 +183,7 @@ static int recover_walk(struct recover *recover, struct spool_partition *partiti
             spool_count_loss(recover->topic, partition->number, segment, &step, recover->finder, "damaged stretch");
         } else if (rc == SPOOL_TAIL) {
             recover_tail(recover, partition, segment, &step);
+            told = step.next;
         } else {
             spool_segment_note(segment, &step.batch, step.at);
             end = step.batch.base + step.batch.count;
@@ -197,8 +198,9 @@ static int recover_walk(struct recover *recover, struct spool_partition *partiti
         segment->end = end;
         segment->bytes = bytes;
     } else if (file_bytes < segment->bytes) { /* what a sealed segment has lost at its end */
-        step = (struct spool_step){.at = file_bytes, .next_at = segment->bytes, .first = end, .next = segment->end};
-        if (step.next > step.first)
+        step = (struct spool_step){.at = file_bytes, .next_at = segment->bytes, .first = told > end ? told : end,
+                                   .next = segment->end};
+        if (segment->end > end)
             spool_count_loss(recover->topic, partition->number, segment, &step, recover->finder,
                              "the segment is shorter than it was when it was sealed");
     }
