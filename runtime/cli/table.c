@@ -107,8 +107,8 @@ static const struct sl_command table[] = {
     {"check", "FILE...", 0, 1000, "Check topology files: every problem with file, line, column and remedy.",
      "sluice check topologies/company-bus/topology.yaml", table_check, NULL, sl_command_check},
 #ifdef SLUICE_CLI_TEST
-    {"test", "FILE|DIR...", 1, 1000, "Run the cases of a topology's tests folder.",
-     "sluice test topologies/quickstart", table_test, NULL, sl_command_test},
+    {"test", "FILE...", 1, 1000, "Run the cases that lie in the tests folder beside a topology.",
+     "sluice test topologies/quickstart/topology.yaml", table_test, NULL, sl_command_test},
 #endif
     {"graph", "FILE", 1, 1, "Draw a topology as Graphviz or Mermaid text.",
      "sluice graph topology.yaml | dot -Tsvg > topology.svg", table_graph, NULL, sl_command_graph},
