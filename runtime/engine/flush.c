@@ -98,6 +98,7 @@ static int flush_seal(struct sl_slot *slot, struct sl_err *err)
             continue;
         for (uint32_t s = 0; s < slot->sinks_count; s++) {
             struct sl_position *position = &slot->sinks[s].positions[p];
+            position->in_commit = false;
             position->sealed = slot->sinks[s].sealed ? position->taken : *flush_free_mark(&slot->sinks[s], position);
         }
     }
@@ -168,8 +169,9 @@ static void flush_add_marks(struct sl_slot *slot, struct sl_partition *partition
         struct sl_commit_key key = {.kind = SL_KEY_MARK, .group = sl_slot_group(slot), .source = partition->source,
                                     .sink = slot->topology->components[slot->sinks[s].component].name,
                                     .topic = partition->topic, .id = partition->id};
-        if (!source->sinks[s] || flush_mark_eq(&position->sealed, &position->committed))
+        if (!source->sinks[s] || (!position->unmarked && flush_mark_eq(&position->sealed, &position->committed)))
             continue;
+        position->in_commit = true;
         sl_domain_change(&slot->commit.what, (struct sl_slice){text, (uint32_t)sl_commit_key_print(&key, text)},
                          (struct sl_slice){value, (uint32_t)sl_mark_print(&position->sealed, partition->incarnation, value)});
     }
@@ -361,6 +363,8 @@ static void flush_apply(struct sl_slot *slot)
         for (uint32_t s = 0; s < slot->sinks_count; s++) {
             struct sl_position *position = &slot->sinks[s].positions[p];
             position->committed = position->sealed;
+            position->unmarked = position->unmarked && !position->in_commit;
+            position->in_commit = false;
             if (slot->sinks[s].flushed && position->done.next < position->sealed.next)
                 position->done = position->sealed;
         }

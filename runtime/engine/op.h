@@ -155,7 +155,7 @@ struct sl_sink_kind {
     /* Exactly-once Kafka sinks: clerk, inside the commit's transaction: produce what the flush holds. Others: NULL. */
     int (*transact)(struct sl_flush *flush, struct sl_klog *log, struct sl_klog_producer *producer, struct sl_err *err);
     int (*publish)(struct sl_flush *flush, struct sl_err *err); /* clerk: after the commit: renames; must be repeatable */
-    void (*abandon)(void *self, struct sl_flush *flush); /* failed or refused: remove temporaries. flush NULL: open ones too */
+    void (*abandon)(void *self, struct sl_flush *flush); /* failed or refused: remove temporaries. flush NULL: what is not sealed */
     void (*release_flush)(void *self, struct sl_flush *flush); /* after publish or abandon: free */
     /* FLUSHED: clerk or start: redo the publish of an entry found committed; forget temporaries no entry names. */
     int (*redo)(void *self, struct sl_slice entry, struct sl_err *err);

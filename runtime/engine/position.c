@@ -161,7 +161,7 @@ static void position_place(struct sl_slot *slot, const struct sl_slot_source *so
         struct sl_mark at = {start, UINT64_MAX, 0, 0};
         if (mark != NULL)
             at = *mark;
-        *position = (struct sl_position){at, at, at, at, UINT32_MAX, UINT32_MAX};
+        *position = (struct sl_position){at, at, at, at, UINT32_MAX, UINT32_MAX, false, mark == NULL};
         if (source->sinks[s] && at.next < partition->next)
             partition->next = at.next;
     }

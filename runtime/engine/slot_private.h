@@ -43,6 +43,9 @@ struct sl_position {
     struct sl_mark sealed;    /* of the commit that is under way */
     struct sl_mark committed; /* in the commit record */
     uint32_t head, tail;      /* tickets in order; UINT32_MAX none */
+    bool in_commit;           /* its mark is written by the commit under way */
+    bool unmarked;            /* the commit record has no mark of it yet: the partition's next commit writes one, moved or not, so
+                               * that a missing mark always means a sink that is new to the topology */
 };
 
 struct sl_slot_component {
