@@ -315,8 +315,8 @@ static int files_sink_redo(void *self, struct sl_slice data, struct sl_err *err)
     return rc;
 }
 
-/* The engine has called redo() for every committed entry of this node before the first turn of any slot; the first slot then
- * removes the temporaries of earlier starts that none of them named. */
+/* The engine has called redo() of slot 0's instance for every committed entry of this node before that slot's first turn, which
+ * removes the temporaries that none of them named. */
 static int files_sink_turn(void *self, uint64_t now_ns, uint64_t *ret_wake_ns, struct sl_err *err)
 {
     struct files_sink *sink = files_self(self);

@@ -126,7 +126,7 @@ int files_make_folders(const struct files_place *place, const struct sl_landing_
  * has removed meanwhile is legal; *ret_expired counts those. */
 int files_publish(const struct files_place *place, const struct sl_landing_entry *entry, struct sl_slice entry_bytes, bool again,
                   uint64_t *ret_expired, struct sl_err *err);
-/* Removes temporaries of this node's earlier epochs. */
+/* Removes temporaries of this node's epochs before the last. */
 void files_clean(const struct files_place *place);
 
 /* files_path.c: from a record to its path. */

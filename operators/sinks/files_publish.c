@@ -207,7 +207,7 @@ static int files_clean_epoch(void *user, const char *name)
     char text[PATH_MAX], *end = NULL;
     unsigned long epoch = strtoul(name, &end, 10);
 
-    if (end == name || *end != '\0' || epoch >= walk->place->epoch ||
+    if (end == name || *end != '\0' || epoch + 1 >= walk->place->epoch ||
         snprintf(text, sizeof(text), "%s/%s", walk->folder, name) >= PATH_MAX)
         return 0;
     inside = (struct files_clean_walk){walk->place, text};
@@ -216,7 +216,9 @@ static int files_clean_epoch(void *user, const char *name)
     return 0;
 }
 
-/* What stays because of an error is met by the next start; nothing depends on it. */
+/* The last start's temporaries are left for the next one to remove: a commit of it may have been decided by the broker and yet be
+ * unseen by this start's redo, and then its files must still be there for the redo of the next. What stays because of an error is
+ * met by the next start as well; nothing depends on it. */
 void files_clean(const struct files_place *place)
 {
     char folder[PATH_MAX];

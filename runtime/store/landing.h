@@ -73,7 +73,7 @@ struct sl_landing_entry *sl_landing_entry_free(struct sl_landing_entry *entry);
 
 /* ---- names ---- */
 /* "NODE-EPOCH-NUMBER": what a flush's files and its manifest are called; numbers are padded so that byte order is time order
- * within a node. node is escaped as a path's values are. Returns its length; ret_name holds SL_LANDING_NAME_BYTES. */
+ * within a node; a number that has the epoch in its upper half is written without it. Returns its length; ret_name holds SL_LANDING_NAME_BYTES. */
 enum { SL_LANDING_NAME_BYTES = 192 };
 size_t sl_landing_name(const char *node, uint32_t epoch, uint64_t number, char *ret_name);
 /* The node in names: escaped as a path's values are (sl_template_value). */

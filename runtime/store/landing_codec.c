@@ -313,5 +313,7 @@ size_t sl_landing_name(const char *node, uint32_t epoch, uint64_t number, char *
     char escaped[SL_LANDING_NODE_BYTES];
 
     sl_landing_node(node, escaped);
+    if (number >> 32 == epoch) /* flush numbers rise over restarts, with the epoch before them */
+        number &= UINT32_MAX;
     return (size_t)snprintf(ret_name, SL_LANDING_NAME_BYTES, "%s-%04u-%08llu", escaped, epoch, (unsigned long long)number);
 }

@@ -318,6 +318,17 @@ static void test_nothing_is_visible_before_the_commit(void **state)
     assert_string_equal(rig_read(rig, "n1-0001-00000003.ndjson.zst")->text, "two|");
 }
 
+static struct sl_flush *rig_prepared(struct rig *rig)
+{
+    struct sl_flush *flush;
+
+    assert_int_equal(rig_open(rig, ZONE), 0);
+    assert_int_equal(rig_take(rig, "one"), 0);
+    flush = rig_seal(rig);
+    assert_int_equal(sl_sink_files.prepare(flush, &rig->err), 0);
+    return flush;
+}
+
 /* Prepared and committed, then the process dies; steps: how far publish came. */
 static void crash_and_redo(struct rig *rig, int steps)
 {
@@ -326,10 +337,7 @@ static void crash_and_redo(struct rig *rig, int steps)
     struct sl_slice data = {entry, 0};
     uint64_t wake = UINT64_MAX;
 
-    assert_int_equal(rig_open(rig, ZONE), 0);
-    assert_int_equal(rig_take(rig, "one"), 0);
-    flush = rig_seal(rig);
-    assert_int_equal(sl_sink_files.prepare(flush, &rig->err), 0);
+    flush = rig_prepared(rig);
     assert_true(flush->entry.bytes <= sizeof(entry));
     memcpy(entry, flush->entry.data, flush->entry.bytes);
     data.bytes = flush->entry.bytes;
@@ -352,6 +360,11 @@ static void crash_and_redo(struct rig *rig, int steps)
     assert_int_equal(sl_sink_files.turn(rig->self, 1, &wake, &rig->err), 0);
     assert_string_equal(rig_read(rig, "n1-0001-00000001.ndjson.zst")->text, "one|");
     assert_true(rig_has(rig, ".sluice/manifest/n1-0001-00000001.entry"));
+    assert_int_equal(rig_count(rig, ".sluice/tmp/n1/1"), 1); /* kept for one more start */
+    sl_sink_files.close(rig->self);
+    rig->bench.api.epoch = 3;
+    assert_int_equal(rig_open(rig, ZONE), 0);
+    assert_int_equal(sl_sink_files.turn(rig->self, 1, &wake, &rig->err), 0);
     assert_int_equal(rig_count(rig, ".sluice/tmp/n1"), 0);
 }
 
@@ -368,17 +381,6 @@ static void test_a_crash_after_the_renames_is_redone(void **state)
 static void test_a_crash_before_the_manifest_is_redone(void **state)
 {
     crash_and_redo(*state, 2);
-}
-
-static struct sl_flush *rig_prepared(struct rig *rig)
-{
-    struct sl_flush *flush;
-
-    assert_int_equal(rig_open(rig, ZONE), 0);
-    assert_int_equal(rig_take(rig, "one"), 0);
-    flush = rig_seal(rig);
-    assert_int_equal(sl_sink_files.prepare(flush, &rig->err), 0);
-    return flush;
 }
 
 static void test_both_names_after_a_crash_become_one(void **state)

@@ -148,6 +148,8 @@ static void test_names_are_escaped_and_sorted_by_time(void **state)
     (void)sl_landing_name("host/1", 2, 10, b);
     assert_string_equal(a, "host%2F1-0002-00000009");
     assert_true(strcmp(a, b) < 0);
+    (void)sl_landing_name("n", 7, (uint64_t)7 << 32 | 12, a);
+    assert_string_equal(a, "n-0007-00000012");
 }
 
 /* ---- zone ---- */
