@@ -13,6 +13,7 @@
 
 struct front_rig {
     char dir[64];
+    struct sl_fs *fs; /* of the spool; a test may put faults before it is opened again */
     struct sl_spool_settings settings;
     struct sl_spool *spool;
     struct fake_slot slot;
@@ -40,7 +41,7 @@ static void rig_spool_open(struct front_rig *rig)
     char dir[96];
 
     (void)snprintf(dir, sizeof(dir), "%s/spool", rig->dir);
-    if (sl_spool_open(sl_fs_posix(), dir, &rig->settings, &rig->spool, &err) != 0)
+    if (sl_spool_open(rig->fs, dir, &rig->settings, &rig->spool, &err) != 0)
         fail_msg("%s", err.text);
 }
 
@@ -52,6 +53,7 @@ static void rig_init(struct front_rig *rig, const struct sl_source_kind *kind)
     rig->kind = kind;
     rig->settings = (struct sl_spool_settings){.segment_bytes = 1 << 20, .hold_bytes = 1ull << 30, .fsync = SL_SPOOL_EACH,
                                                .append_queue_bytes = 32 << 20, .unix_ms = rig_unix_ms, .now_ns = rig_now_ns};
+    rig->fs = sl_fs_posix();
     rig_spool_open(rig);
     fake_slot_init(&rig->slot, sl_fs_posix(), rig->dir, rig->spool);
     rig->config = calloc(1, kind->head.config_bytes);

@@ -6,7 +6,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <errno.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -245,6 +247,41 @@ static void test_a_full_queue_is_429_and_the_key_may_come_again(void **state)
     rig_fini(&rig);
 }
 
+static atomic_bool disk_full;
+
+static int64_t full_pwrite(struct sl_fs *fs, int fd, const void *data, size_t bytes, uint64_t at)
+{
+    (void)fs;
+    return atomic_load(&disk_full) ? -ENOSPC : sl_fs_posix()->pwrite(sl_fs_posix(), fd, data, bytes, at);
+}
+
+static void test_a_full_disk_is_503_until_there_is_room_and_doubles_nothing(void **state)
+{
+    struct front_rig rig;
+    struct sl_fs fs = *sl_fs_posix();
+    int status;
+    (void)state;
+    fs.pwrite = full_pwrite;
+    http_config(&rig);
+    rig.spool = sl_spool_close(rig.spool);
+    rig.fs = &fs;
+    rig_spool_open(&rig);
+    rig_open(&rig);
+    assert_int_equal(post(&rig, "", "before\n"), 200);
+    atomic_store(&disk_full, true);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(post(&rig, "Idempotency-Key: k\r\n", "late\n"), 503);
+        assert_non_null(strstr(last, "Retry-After: 5"));
+    }
+    atomic_store(&disk_full, false);
+    while ((status = post(&rig, "Idempotency-Key: k\r\n", "late\n")) == 503 || status == 429)
+        (void)sched_yield(); /* the spool finds out by itself */
+    assert_int_equal(status, 200);
+    assert_string_equal(taken(&rig), "before|late|");
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
 static void test_a_key_header_keeps_equal_keys_together(void **state)
 {
     struct front_rig rig;
@@ -313,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_a_token_is_asked_for),
         cmocka_unit_test(test_a_repeated_key_is_answered_without_appending_also_after_a_restart),
         cmocka_unit_test(test_a_full_queue_is_429_and_the_key_may_come_again),
+        cmocka_unit_test(test_a_full_disk_is_503_until_there_is_room_and_doubles_nothing),
         cmocka_unit_test(test_a_key_header_keeps_equal_keys_together),
         cmocka_unit_test(test_keys_are_forgotten_in_time_and_bounded),
         cmocka_unit_test(test_a_refused_address_is_named),
