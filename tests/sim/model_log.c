@@ -119,6 +119,13 @@ void sl_model_time(struct sl_model *model, uint64_t now_ns, int64_t unix_ms)
             model_sender_turn(s);
 }
 
+void sl_model_calm(struct sl_model *model)
+{
+    struct sl_model_settings *settings = &model->settings;
+    settings->refused_permille = settings->lost_permille = settings->unanswered_permille = 0;
+    settings->late_permille = settings->twice_permille = settings->empty_poll_permille = 0;
+}
+
 void sl_model_outage(struct sl_model *model, bool down)
 {
     model->down = down;

@@ -40,6 +40,8 @@ struct sl_model *sl_model_new(const struct sl_model_settings *settings);
 struct sl_model *sl_model_free(struct sl_model *model); /* after its clients */
 /* Time goes on (never back). unix_ms stamps what is appended from now on. */
 void sl_model_time(struct sl_model *model, uint64_t now_ns, int64_t unix_ms);
+/* From now on every commit is answered well and no poll comes back empty by lot. */
+void sl_model_calm(struct sl_model *model);
 /* The whole cluster answers nobody. Sessions run out meanwhile, as time does not stop. */
 void sl_model_outage(struct sl_model *model, bool down);
 
