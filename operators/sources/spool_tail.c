@@ -15,7 +15,7 @@ struct sl_tail_partition {
     struct sl_partition *partition;
     uint32_t number;
     bool appeared, ready, drained;
-    uint64_t end;
+    uint64_t end, position; /* position: where the reader stands */
     int64_t last_unix_ms; /* append time last read, -1 none */
 };
 
@@ -282,8 +282,11 @@ static int tail_tiles(struct sl_tail_partition *item, const struct sl_batch *bat
 static int tail_read(struct sl_tail_partition *item, struct sl_batch *batch, struct sl_err *err)
 {
     struct sl_tail *tail = item->tail;
-    int got = sl_spool_read(item->reader, batch, err);
+    int got;
 
+    if (item->position != item->partition->next && sl_tail_seek(tail, item->partition, item->partition->next, err) != 0)
+        return -(int)err->code; /* a batch that was handed out was not taken */
+    got = sl_spool_read(item->reader, batch, err);
     if (got < 0)
         return sl_while(err, "source %s: spool topic %s partition %u", tail->api->component, tail->topic_name, item->number);
     if (got == 0) {
@@ -297,6 +300,7 @@ static int tail_read(struct sl_tail_partition *item, struct sl_batch *batch, str
     batch->large = batch->count == 1 && batch->raw[0].bytes > tail->api->max_record_bytes;
     if (batch->count > 0)
         item->last_unix_ms = batch->append_unix_ms[batch->count - 1];
+    item->position = batch->next;
     return 1;
 }
 
@@ -329,6 +333,7 @@ int sl_tail_seek(struct sl_tail *tail, struct sl_partition *partition, uint64_t 
 
     assert(tail->magic == TAIL_MAGIC && item != NULL);
     item->drained = false;
+    item->position = next;
     return sl_spool_seek(item->reader, next, err);
 }
 

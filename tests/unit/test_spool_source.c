@@ -178,6 +178,23 @@ static void test_a_seek_goes_back_and_fingerprints_disturb_nothing(void **state)
     rig_fini(&rig);
 }
 
+static void test_a_batch_that_was_not_taken_comes_again(void **state)
+{
+    struct front_rig rig;
+    (void)state;
+    rig_init(&rig, &sl_source_spool);
+    rig_set_text(&rig, "topic", "t");
+    put(&rig, "t", 1, 0, "r0", 0);
+    rig_open(&rig);
+    assert_string_equal(all(&rig), "r0 ");
+    put(&rig, "t", 1, 0, "r1", 0);
+    rig.slot.partitions[0]->next = 0; /* the engine did not take the first batch, and says nothing */
+    assert_string_equal(all(&rig), "r0 r1 ");
+    assert_int_equal(rig.slot.gaps, 0);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
 static void test_another_record_at_the_mark_holds_the_partition(void **state)
 {
     struct front_rig rig;
@@ -245,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_a_partition_that_appears_is_read_from_its_beginning),
         cmocka_unit_test(test_durable_records_wake_the_slot),
         cmocka_unit_test(test_a_seek_goes_back_and_fingerprints_disturb_nothing),
+        cmocka_unit_test(test_a_batch_that_was_not_taken_comes_again),
         cmocka_unit_test(test_another_record_at_the_mark_holds_the_partition),
         cmocka_unit_test(test_a_mark_beyond_the_end_moves_the_next_offset_up_to_it),
         cmocka_unit_test(test_commits_move_the_hold_on_the_clerk),
