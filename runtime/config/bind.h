@@ -1,5 +1,5 @@
-/* bind.h: fills structs from YAML mappings by rows of settings (field.h), says everything that is wrong with them, prints the rows as
- * reference docs and hashes what was bound.
+/* bind.h: fills structs from YAML mappings by rows of settings (field.h), says everything that is
+ * wrong with them, prints the rows as reference docs and hashes what was bound.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_CONFIG_BIND_H
 #define SL_RUNTIME_CONFIG_BIND_H
@@ -30,24 +30,29 @@ struct sl_bind_part {
 struct sl_bind_map {
     const struct sl_bind_part *parts;
     uint32_t parts_count;
-    const char *const *own;        /* NULL-terminated, or NULL */
-    const struct sl_later *later;  /* keys refused as not built, or NULL */
-    const char *setting;           /* dotted name of the mapping; "" at the top */
-    bool extensions;               /* keys that begin with x- are left alone (a place for anchors) */
+    const char *const *own;       /* NULL-terminated, or NULL */
+    const struct sl_later *later; /* keys refused as not built, or NULL */
+    const char *setting;          /* dotted name of the mapping; "" at the top */
+    bool extensions;              /* keys that begin with x- are left alone (a place for anchors) */
 };
 
-/* False where something was refused. `node` may be NULL: defaults only (the place of a missing required setting is then 0:0). */
+/* False where something was refused. `node` may be NULL: defaults only (the place of a missing
+ * required setting is then 0:0). */
 bool sl_bind_fill(struct sl_bind *bind, const struct sl_bind_map *map, const struct sl_yaml *node);
 /* "sinks.landing" and "path" -> "sinks.landing.path". */
 const char *sl_bind_setting(struct sl_bind *bind, const char *prefix, const char *name);
-/* How a node is called in a message: a list, a mapping, nothing, or the text in quotes. Pool memory. */
+/* How a node is called in a message: a list, a mapping, nothing, or the text in quotes. Pool
+ * memory. */
 const char *sl_bind_found(struct sl_bind *bind, const struct sl_yaml *node);
 /* [A-Za-z0-9_-]{1,64} */
 bool sl_bind_is_name(const char *text);
 
-/* Reference docs in Markdown: a table of name, type, default, bounds and help. Nested rows come as `roll.bytes`. */
+/* Reference docs in Markdown: a table of name, type, default, bounds and help. Nested rows come as
+ * `roll.bytes`. */
 void sl_fields_print(const struct sl_field *fields, FILE *out);
-/* Chains over the bound values, defaults included: equal settings give equal hashes however they were written. */
-uint64_t sl_fields_hash(const struct sl_field *fields, const void *config, const char *base_dir, uint64_t seed);
+/* Chains over the bound values, defaults included: equal settings give equal hashes however they
+ * were written. */
+uint64_t sl_fields_hash(const struct sl_field *fields, const void *config, const char *base_dir,
+                        uint64_t seed);
 
 #endif

@@ -54,7 +54,8 @@ static const char *slot_right(const struct bind_slot *slot)
     const char *phrase = sl_field_type_phrase(field->type);
 
     if (field->min != NULL && field->max != NULL)
-        return sl_pool_printf(slot->bind->pool, "write %s, between %s and %s", phrase, field->min, field->max);
+        return sl_pool_printf(slot->bind->pool, "write %s, between %s and %s", phrase, field->min,
+                              field->max);
     if (field->min != NULL)
         return sl_pool_printf(slot->bind->pool, "write %s, at least %s", phrase, field->min);
     if (field->max != NULL)
@@ -62,9 +63,11 @@ static const char *slot_right(const struct bind_slot *slot)
     return sl_pool_printf(slot->bind->pool, "write %s", phrase);
 }
 
-static bool slot_refuse_at(const struct bind_slot *slot, const struct sl_yaml *node, const char *problem, const char *remedy)
+static bool slot_refuse_at(const struct bind_slot *slot, const struct sl_yaml *node,
+                           const char *problem, const char *remedy)
 {
-    sl_diags_add(slot->bind->diags, false, slot->bind->file, node->line, node->column, remedy, "%s: %s", slot->setting, problem);
+    sl_diags_add(slot->bind->diags, false, slot->bind->file, node->line, node->column, remedy,
+                 "%s: %s", slot->setting, problem);
     return false;
 }
 
@@ -76,14 +79,29 @@ static bool slot_refuse(const struct bind_slot *slot, const char *problem, const
 /* "X is not a size": what was found has another shape than the type. */
 static bool slot_wrong_type(const struct bind_slot *slot)
 {
-    static const char *const nouns[] = {
-        [SL_F_STRING] = "text", [SL_F_BOOL] = "true or false", [SL_F_U64] = "a whole number", [SL_F_BYTES] = "a size",
-        [SL_F_DURATION] = "a duration", [SL_F_RATE] = "a rate", [SL_F_SHARE] = "a share", [SL_F_ENUM] = "one of the words it may be",
-        [SL_F_STRINGS] = "a list of texts", [SL_F_MAP] = "a mapping", [SL_F_CONDITION] = "a condition",
-        [SL_F_CONDITIONS] = "a mapping of names to conditions", [SL_F_FIELD_NAME] = "a field's name", [SL_F_TEMPLATE] = "a path template",
-        [SL_F_SECRET] = "a secret", [SL_F_INPUT_PATH] = "a path", [SL_F_OUTPUT_PATH] = "a path", [SL_F_STRUCT] = "a mapping"};
+    static const char *const nouns[] = {[SL_F_STRING] = "text",
+                                        [SL_F_BOOL] = "true or false",
+                                        [SL_F_U64] = "a whole number",
+                                        [SL_F_BYTES] = "a size",
+                                        [SL_F_DURATION] = "a duration",
+                                        [SL_F_RATE] = "a rate",
+                                        [SL_F_SHARE] = "a share",
+                                        [SL_F_ENUM] = "one of the words it may be",
+                                        [SL_F_STRINGS] = "a list of texts",
+                                        [SL_F_MAP] = "a mapping",
+                                        [SL_F_CONDITION] = "a condition",
+                                        [SL_F_CONDITIONS] = "a mapping of names to conditions",
+                                        [SL_F_FIELD_NAME] = "a field's name",
+                                        [SL_F_TEMPLATE] = "a path template",
+                                        [SL_F_SECRET] = "a secret",
+                                        [SL_F_INPUT_PATH] = "a path",
+                                        [SL_F_OUTPUT_PATH] = "a path",
+                                        [SL_F_STRUCT] = "a mapping"};
 
-    return slot_refuse(slot, sl_pool_printf(slot->bind->pool, "%s is not %s", sl_bind_found(slot->bind, slot->node), nouns[slot->field->type]),
+    return slot_refuse(slot,
+                       sl_pool_printf(slot->bind->pool, "%s is not %s",
+                                      sl_bind_found(slot->bind, slot->node),
+                                      nouns[slot->field->type]),
                        slot_right(slot));
 }
 
@@ -99,7 +117,8 @@ union amount {
     double real;
 };
 
-static int amount_scan(enum sl_field_type type, const char *text, union amount *ret, struct sl_err *err)
+static int amount_scan(enum sl_field_type type, const char *text, union amount *ret,
+                       struct sl_err *err)
 {
     if (type == SL_F_U64)
         return sl_count_scan(text, &ret->whole, err);
@@ -107,7 +126,8 @@ static int amount_scan(enum sl_field_type type, const char *text, union amount *
         return sl_bytes_scan(text, &ret->whole, err);
     if (type == SL_F_DURATION)
         return sl_duration_scan(text, &ret->whole, err);
-    return type == SL_F_RATE ? sl_rate_scan(text, &ret->real, err) : sl_share_scan(text, &ret->real, err);
+    return type == SL_F_RATE ? sl_rate_scan(text, &ret->real, err)
+                             : sl_share_scan(text, &ret->real, err);
 }
 
 static bool amount_below(enum sl_field_type type, const union amount *a, const union amount *b)
@@ -123,8 +143,10 @@ static bool amount_refuse(const struct bind_slot *slot, const char *text)
     if (colon == NULL)
         return slot_refuse(slot, text, slot_right(slot));
     return slot_refuse(slot, sl_pool_text(slot->bind->pool, text, (size_t)(colon - text)),
-                       slot->field->min == NULL && slot->field->max == NULL ? sl_pool_text(slot->bind->pool, colon + 2, strlen(colon + 2))
-                                                                            : sl_pool_printf(slot->bind->pool, "%s; %s", colon + 2, strstr(slot_right(slot), ", ") + 2));
+                       slot->field->min == NULL && slot->field->max == NULL
+                           ? sl_pool_text(slot->bind->pool, colon + 2, strlen(colon + 2))
+                           : sl_pool_printf(slot->bind->pool, "%s; %s", colon + 2,
+                                            strstr(slot_right(slot), ", ") + 2));
 }
 
 static bool amount_in_bounds(const struct bind_slot *slot, const union amount *amount)
@@ -133,11 +155,16 @@ static bool amount_in_bounds(const struct bind_slot *slot, const union amount *a
     union amount bound = {0};
     bool low, high;
 
-    low = field->min != NULL && (assert(amount_scan(field->type, field->min, &bound, NULL) == 0), amount_below(field->type, amount, &bound));
-    high = field->max != NULL && (assert(amount_scan(field->type, field->max, &bound, NULL) == 0), amount_below(field->type, &bound, amount));
+    low = field->min != NULL && (assert(amount_scan(field->type, field->min, &bound, NULL) == 0),
+                                 amount_below(field->type, amount, &bound));
+    high = field->max != NULL && (assert(amount_scan(field->type, field->max, &bound, NULL) == 0),
+                                  amount_below(field->type, &bound, amount));
     if (!low && !high)
         return true;
-    return slot_refuse(slot, sl_pool_printf(slot->bind->pool, "%.64s is too %s", slot->node->text, low ? "small" : "large"), slot_right(slot));
+    return slot_refuse(slot,
+                       sl_pool_printf(slot->bind->pool, "%.64s is too %s", slot->node->text,
+                                      low ? "small" : "large"),
+                       slot_right(slot));
 }
 
 static bool read_amount(const struct bind_slot *slot, void *at)
@@ -148,7 +175,10 @@ static bool read_amount(const struct bind_slot *slot, void *at)
     if (!slot_is_text(slot))
         return slot_wrong_type(slot);
     if (slot->field->type == SL_F_U64 && slot->node->quoted)
-        return slot_refuse(slot, sl_pool_printf(slot->bind->pool, "\"%.64s\" in quotes is text, not a number", slot->node->text),
+        return slot_refuse(slot,
+                           sl_pool_printf(slot->bind->pool,
+                                          "\"%.64s\" in quotes is text, not a number",
+                                          slot->node->text),
                            "leave out the quotes");
     if (amount_scan(slot->field->type, slot->node->text, &amount, &err) != 0)
         return amount_refuse(slot, err.text);
@@ -169,7 +199,10 @@ static bool read_bool(const struct bind_slot *slot, void *at)
     if (!yes && !no)
         return slot_wrong_type(slot);
     if (slot->node->quoted)
-        return slot_refuse(slot, sl_pool_printf(slot->bind->pool, "\"%s\" in quotes is text, not true or false", slot->node->text),
+        return slot_refuse(slot,
+                           sl_pool_printf(slot->bind->pool,
+                                          "\"%s\" in quotes is text, not true or false",
+                                          slot->node->text),
                            "leave out the quotes");
     *value = yes;
     return true;
@@ -183,15 +216,22 @@ static bool enum_refuse(const struct bind_slot *slot)
     size_t at = 0;
 
     if (instead != NULL)
-        return slot_refuse(slot, sl_pool_printf(slot->bind->pool, "\"%s\" is known but not built in this version", slot->node->text), instead);
+        return slot_refuse(slot,
+                           sl_pool_printf(slot->bind->pool,
+                                          "\"%s\" is known but not built in this version",
+                                          slot->node->text),
+                           instead);
     sl_nearest_init(&nearest, slot->node->text);
     for (uint32_t i = 0; slot->field->values[i] != NULL && at < sizeof(known); i++) {
         sl_nearest_offer(&nearest, slot->field->values[i]);
-        at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", i == 0 ? "" : ", ", slot->field->values[i]);
+        at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", i == 0 ? "" : ", ",
+                               slot->field->values[i]);
     }
-    return slot_refuse(slot, sl_pool_printf(slot->bind->pool, "\"%.64s\" is not allowed", slot->node->text),
-                       nearest.best != NULL ? sl_pool_printf(slot->bind->pool, "did you mean %s? Allowed: %s", nearest.best, known)
-                                            : sl_pool_printf(slot->bind->pool, "allowed: %s", known));
+    return slot_refuse(
+        slot, sl_pool_printf(slot->bind->pool, "\"%.64s\" is not allowed", slot->node->text),
+        nearest.best != NULL
+            ? sl_pool_printf(slot->bind->pool, "did you mean %s? Allowed: %s", nearest.best, known)
+            : sl_pool_printf(slot->bind->pool, "allowed: %s", known));
 }
 
 static bool read_enum(const struct bind_slot *slot, void *at)
@@ -219,10 +259,13 @@ static bool read_string(const struct bind_slot *slot, void *at)
     if (slot->field->max != NULL)
         (void)sl_count_scan(slot->field->max, &most, NULL);
     if (strlen(slot->node->text) < least || strlen(slot->node->text) > most)
-        return slot_refuse(slot, sl_pool_printf(slot->bind->pool, "\"%.64s\" is too %s", slot->node->text,
-                                                strlen(slot->node->text) < least ? "short" : "long"),
-                           sl_pool_printf(slot->bind->pool, "write %s to %s bytes", slot->field->min == NULL ? "0" : slot->field->min,
-                                          slot->field->max == NULL ? "any number of" : slot->field->max));
+        return slot_refuse(
+            slot,
+            sl_pool_printf(slot->bind->pool, "\"%.64s\" is too %s", slot->node->text,
+                           strlen(slot->node->text) < least ? "short" : "long"),
+            sl_pool_printf(slot->bind->pool, "write %s to %s bytes",
+                           slot->field->min == NULL ? "0" : slot->field->min,
+                           slot->field->max == NULL ? "any number of" : slot->field->max));
     *value = slot->node->text;
     return true;
 }
@@ -237,19 +280,23 @@ static bool read_strings(const struct bind_slot *slot, void *at)
     uint64_t least = 0;
 
     if (list->kind == SL_YAML_SCALAR && !sl_yaml_is_null(list))
-        return slot_refuse(slot, sl_pool_printf(slot->bind->pool, "\"%.64s\" is not a list", list->text),
+        return slot_refuse(slot,
+                           sl_pool_printf(slot->bind->pool, "\"%.64s\" is not a list", list->text),
                            sl_pool_printf(slot->bind->pool, "write [%.64s]", list->text));
     if (list->kind != SL_YAML_LIST)
         return slot_wrong_type(slot);
     if (slot->field->min != NULL)
         (void)sl_count_scan(slot->field->min, &least, NULL);
     if (list->count < least)
-        return slot_refuse(slot, "the list is too short", sl_pool_printf(slot->bind->pool, "write at least %s", slot->field->min));
+        return slot_refuse(slot, "the list is too short",
+                           sl_pool_printf(slot->bind->pool, "write at least %s", slot->field->min));
     items = sl_pool_alloc(slot->bind->pool, (list->count + 1) * sizeof(*items));
     for (uint32_t i = 0; i < list->count; i++) {
         const struct sl_yaml *item = list->items[i].value;
         if (item->kind != SL_YAML_SCALAR || sl_yaml_is_null(item))
-            return slot_refuse_at(slot, item, sl_pool_printf(slot->bind->pool, "item %u is %s, not text", i + 1, sl_bind_found(slot->bind, item)),
+            return slot_refuse_at(slot, item,
+                                  sl_pool_printf(slot->bind->pool, "item %u is %s, not text", i + 1,
+                                                 sl_bind_found(slot->bind, item)),
                                   slot_right(slot));
         items[i] = item->text;
     }
@@ -269,9 +316,13 @@ static bool read_map(const struct bind_slot *slot, void *at)
     for (uint32_t i = 0; i < map->count; i++) {
         const struct sl_yaml *item = map->items[i].value;
         if (item->kind != SL_YAML_SCALAR || sl_yaml_is_null(item))
-            return slot_refuse_at(slot, item, sl_pool_printf(slot->bind->pool, "%.64s is %s, not text", map->items[i].key,
-                                                             sl_bind_found(slot->bind, item)), slot_right(slot));
-        items[i] = (struct sl_pair){map->items[i].key, item->text, map->items[i].key_line, map->items[i].key_column};
+            return slot_refuse_at(slot, item,
+                                  sl_pool_printf(slot->bind->pool, "%.64s is %s, not text",
+                                                 map->items[i].key,
+                                                 sl_bind_found(slot->bind, item)),
+                                  slot_right(slot));
+        items[i] = (struct sl_pair){map->items[i].key, item->text, map->items[i].key_line,
+                                    map->items[i].key_column};
     }
     *value = (struct sl_map){items, map->count};
     return true;
@@ -282,7 +333,8 @@ static bool read_map(const struct bind_slot *slot, void *at)
 static bool read_condition(const struct bind_slot *slot, void *at)
 {
     struct sl_cond **value = at;
-    struct sl_cond *cond = sl_cond_parse(slot->bind->pool, slot->node, slot->bind->file, slot->setting, slot->bind->diags);
+    struct sl_cond *cond = sl_cond_parse(slot->bind->pool, slot->node, slot->bind->file,
+                                         slot->setting, slot->bind->diags);
 
     if (cond != NULL)
         *value = cond;
@@ -306,10 +358,13 @@ static bool read_conditions(const struct bind_slot *slot, void *at)
         const struct sl_yaml place = {.line = item->key_line, .column = item->key_column};
         const char *setting = sl_bind_setting(slot->bind, slot->setting, item->key);
         if (!sl_bind_is_name(item->key))
-            fine = slot_refuse_at(slot, &place, sl_pool_printf(slot->bind->pool, "\"%.64s\" is not a name", item->key),
-                                  "write 1 to 64 of A-Z a-z 0-9 _ -");
+            fine = slot_refuse_at(
+                slot, &place,
+                sl_pool_printf(slot->bind->pool, "\"%.64s\" is not a name", item->key),
+                "write 1 to 64 of A-Z a-z 0-9 _ -");
         items[i].name = item->key;
-        items[i].cond = sl_cond_parse(slot->bind->pool, item->value, slot->bind->file, setting, slot->bind->diags);
+        items[i].cond = sl_cond_parse(slot->bind->pool, item->value, slot->bind->file, setting,
+                                      slot->bind->diags);
         fine = items[i].cond != NULL && fine;
     }
     *value = (struct sl_named_conds){items, map->count};
@@ -354,15 +409,18 @@ static const char *path_below(struct sl_bind *bind, const char *path)
 
 static bool secret_refuse(const struct bind_slot *slot)
 {
-    return slot_refuse(slot, "this is not a secret", slot_right(slot)); /* what was found may be one: it is not printed */
+    return slot_refuse(slot, "this is not a secret",
+                       slot_right(slot)); /* what was found may be one: it is not printed */
 }
 
 static bool read_secret(const struct bind_slot *slot, void *at)
 {
     struct sl_secret *value = at;
     const struct sl_yaml *node = slot->node;
-    const struct sl_yaml *inner = node->kind == SL_YAML_MAP && node->count == 1 && strcmp(node->items[0].key, "secret") == 0
-                                      ? node->items[0].value : NULL;
+    const struct sl_yaml *inner =
+        node->kind == SL_YAML_MAP && node->count == 1 && strcmp(node->items[0].key, "secret") == 0
+            ? node->items[0].value
+            : NULL;
     const struct sl_yaml_item *item;
 
     if (slot_is_text(slot))
@@ -401,24 +459,35 @@ static bool read_input_path(const struct bind_slot *slot, void *at)
         return slot_wrong_type(slot);
     path = path_below(slot->bind, slot->node->text);
     if (access(path, R_OK) != 0)
-        return slot_refuse(slot, sl_pool_printf(slot->bind->pool, "unreachable file %.200s: %s", path, strerror(errno)),
-                           "write the path of a file that this user may read");
+        return slot_refuse(
+            slot,
+            sl_pool_printf(slot->bind->pool, "unreachable file %.200s: %s", path, strerror(errno)),
+            "write the path of a file that this user may read");
     *value = path;
     return true;
 }
 
-bool sl_bind_value(struct sl_bind *bind, const struct sl_field *field, void *at, const struct sl_yaml *node, const char *setting)
+bool sl_bind_value(struct sl_bind *bind, const struct sl_field *field, void *at,
+                   const struct sl_yaml *node, const char *setting)
 {
-    static bool (*const readers[])(const struct bind_slot *slot, void *at) = {
-        [SL_F_STRING] = read_string,         [SL_F_BOOL] = read_bool,
-        [SL_F_U64] = read_amount,            [SL_F_BYTES] = read_amount,
-        [SL_F_DURATION] = read_amount,       [SL_F_RATE] = read_amount,
-        [SL_F_SHARE] = read_amount,          [SL_F_ENUM] = read_enum,
-        [SL_F_STRINGS] = read_strings,       [SL_F_MAP] = read_map,
-        [SL_F_CONDITION] = read_condition,   [SL_F_CONDITIONS] = read_conditions,
-        [SL_F_FIELD_NAME] = read_field_name, [SL_F_TEMPLATE] = read_template,
-        [SL_F_SECRET] = read_secret,         [SL_F_INPUT_PATH] = read_input_path,
-        [SL_F_OUTPUT_PATH] = read_output_path};
+    static bool (*const readers[])(const struct bind_slot *slot,
+                                   void *at) = {[SL_F_STRING] = read_string,
+                                                [SL_F_BOOL] = read_bool,
+                                                [SL_F_U64] = read_amount,
+                                                [SL_F_BYTES] = read_amount,
+                                                [SL_F_DURATION] = read_amount,
+                                                [SL_F_RATE] = read_amount,
+                                                [SL_F_SHARE] = read_amount,
+                                                [SL_F_ENUM] = read_enum,
+                                                [SL_F_STRINGS] = read_strings,
+                                                [SL_F_MAP] = read_map,
+                                                [SL_F_CONDITION] = read_condition,
+                                                [SL_F_CONDITIONS] = read_conditions,
+                                                [SL_F_FIELD_NAME] = read_field_name,
+                                                [SL_F_TEMPLATE] = read_template,
+                                                [SL_F_SECRET] = read_secret,
+                                                [SL_F_INPUT_PATH] = read_input_path,
+                                                [SL_F_OUTPUT_PATH] = read_output_path};
     const struct bind_slot slot = {bind, field, node, setting};
 
     assert(field->type != SL_F_STRUCT);

@@ -1,4 +1,5 @@
-/* component.c: one source, operator or sink of a topology file: its type, its settings, the checks of its kind.
+/* component.c: one source, operator or sink of a topology file: its type, its settings, the checks
+ * of its kind.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -32,37 +33,100 @@ static const char *const codec_words[] = {"raw", "json", "text", NULL};
 static const char *const on_refused_words[] = {"dead", "drop", NULL};
 
 #define AT(member) .offset = offsetof(struct sink_common, member)
-#define SUB(member, first) .offset = offsetof(struct sink_common, member) - offsetof(struct sink_common, first)
+#define SUB(member, first)                                                                         \
+    .offset = offsetof(struct sink_common, member) - offsetof(struct sink_common, first)
 
 static const struct sl_field retry_fields[] = {
-    {.name = "backoff_min", .type = SL_F_DURATION, SUB(retry.backoff_min, retry), .def = "100ms", .min = "1ms", .max = "1h",
+    {.name = "backoff_min",
+     .type = SL_F_DURATION,
+     SUB(retry.backoff_min, retry),
+     .def = "100ms",
+     .min = "1ms",
+     .max = "1h",
      .help = "First pause after a failure; it doubles, with jitter."},
-    {.name = "backoff_max", .type = SL_F_DURATION, SUB(retry.backoff_max, retry), .def = "30s", .min = "1ms", .max = "1h",
+    {.name = "backoff_max",
+     .type = SL_F_DURATION,
+     SUB(retry.backoff_max, retry),
+     .def = "30s",
+     .min = "1ms",
+     .max = "1h",
      .help = "Longest pause between two tries."},
-    {.name = "deadline", .type = SL_F_DURATION, SUB(retry.deadline, retry), .min = "1s",
-     .help = "Records not delivered after this long go to the dead letters; without it they are tried for ever."},
+    {.name = "deadline",
+     .type = SL_F_DURATION,
+     SUB(retry.deadline, retry),
+     .min = "1s",
+     .help = "Records not delivered after this long go to the dead letters; without it they are "
+             "tried for ever."},
     {0}};
-static const struct sl_field batch_fields[] = {
-    {.name = "bytes", .type = SL_F_BYTES, SUB(batch.bytes, batch), .min = "1KiB", .max = "1GiB", .help = "Most bytes of one request."},
-    {.name = "records", .type = SL_F_U64, SUB(batch.records, batch), .min = "1", .max = "1000000", .help = "Most records of one request."},
-    {.name = "every", .type = SL_F_DURATION, SUB(batch.every, batch), .min = "1ms", .max = "1h",
-     .help = "Longest wait for a request to fill."},
-    {0}};
+static const struct sl_field batch_fields[] = {{.name = "bytes",
+                                                .type = SL_F_BYTES,
+                                                SUB(batch.bytes, batch),
+                                                .min = "1KiB",
+                                                .max = "1GiB",
+                                                .help = "Most bytes of one request."},
+                                               {.name = "records",
+                                                .type = SL_F_U64,
+                                                SUB(batch.records, batch),
+                                                .min = "1",
+                                                .max = "1000000",
+                                                .help = "Most records of one request."},
+                                               {.name = "every",
+                                                .type = SL_F_DURATION,
+                                                SUB(batch.every, batch),
+                                                .min = "1ms",
+                                                .max = "1h",
+                                                .help = "Longest wait for a request to fill."},
+                                               {0}};
 static const struct sl_field encoding_fields[] = {
-    {.name = "codec", .type = SL_F_ENUM, SUB(encoding.codec, encoding), .def = "raw", .values = codec_words,
+    {.name = "codec",
+     .type = SL_F_ENUM,
+     SUB(encoding.codec, encoding),
+     .def = "raw",
+     .values = codec_words,
      .help = "raw: the record as it came, with what stages changed; json; text."},
-    {.name = "fields", .type = SL_F_STRINGS, SUB(encoding.fields, encoding), .min = "1", .help = "The fields to write, in this order."},
+    {.name = "fields",
+     .type = SL_F_STRINGS,
+     SUB(encoding.fields, encoding),
+     .min = "1",
+     .help = "The fields to write, in this order."},
     {0}};
 
 const struct sl_field sl_sink_common_fields[] = {
-    {.name = "where", .type = SL_F_CONDITION, AT(where), .help = "Takes only records that this condition holds for."},
-    {.name = "required", .type = SL_F_BOOL, AT(required), .def = "true", .help = "Offsets are committed only once this sink is done."},
-    {.name = "when_full", .type = SL_F_ENUM, AT(when_full), .def = "wait", .values = when_full_words,
+    {.name = "where",
+     .type = SL_F_CONDITION,
+     AT(where),
+     .help = "Takes only records that this condition holds for."},
+    {.name = "required",
+     .type = SL_F_BOOL,
+     AT(required),
+     .def = "true",
+     .help = "Offsets are committed only once this sink is done."},
+    {.name = "when_full",
+     .type = SL_F_ENUM,
+     AT(when_full),
+     .def = "wait",
+     .values = when_full_words,
      .help = "wait: a full sink stops reading."},
-    {.name = "retry", .type = SL_F_STRUCT, AT(retry), .sub = retry_fields, .help = "How failed deliveries are tried again."},
-    {.name = "batch", .type = SL_F_STRUCT, AT(batch), .sub = batch_fields, .help = "How records are grouped into requests."},
-    {.name = "encoding", .type = SL_F_STRUCT, AT(encoding), .sub = encoding_fields, .help = "How a record is written."},
-    {.name = "on_refused", .type = SL_F_ENUM, AT(on_refused), .def = "dead", .values = on_refused_words,
+    {.name = "retry",
+     .type = SL_F_STRUCT,
+     AT(retry),
+     .sub = retry_fields,
+     .help = "How failed deliveries are tried again."},
+    {.name = "batch",
+     .type = SL_F_STRUCT,
+     AT(batch),
+     .sub = batch_fields,
+     .help = "How records are grouped into requests."},
+    {.name = "encoding",
+     .type = SL_F_STRUCT,
+     AT(encoding),
+     .sub = encoding_fields,
+     .help = "How a record is written."},
+    {.name = "on_refused",
+     .type = SL_F_ENUM,
+     AT(on_refused),
+     .def = "dead",
+     .values = on_refused_words,
      .help = "What becomes of a record that the destination refuses for good."},
     {0}};
 
@@ -82,13 +146,16 @@ static void component_sink_common(struct sl_component *component, const struct s
                                               .refused_drop = from->on_refused == 1};
 }
 
-static void component_refuse(struct sl_draft *draft, const struct sl_draft_component *item, const char *key, const char *remedy,
-                             const char *problem)
+static void component_refuse(struct sl_draft *draft, const struct sl_draft_component *item,
+                             const char *key, const char *remedy, const char *problem)
 {
-    const struct sl_yaml_item *at = item->node->kind == SL_YAML_MAP ? sl_yaml_find(item->node, key) : NULL;
+    const struct sl_yaml_item *at =
+        item->node->kind == SL_YAML_MAP ? sl_yaml_find(item->node, key) : NULL;
 
-    sl_diags_add(draft->bind.diags, false, draft->bind.file, at == NULL ? item->component.line : at->value->line,
-                 at == NULL ? item->component.column : at->value->column, remedy, "%s.%s: %s", item->setting, key, problem);
+    sl_diags_add(draft->bind.diags, false, draft->bind.file,
+                 at == NULL ? item->component.line : at->value->line,
+                 at == NULL ? item->component.column : at->value->column, remedy, "%s.%s: %s",
+                 item->setting, key, problem);
 }
 
 static void component_check_sink(struct sl_draft *draft, const struct sl_draft_component *item)
@@ -97,10 +164,12 @@ static void component_check_sink(struct sl_draft *draft, const struct sl_draft_c
     bool dead_letters = strcmp(item->component.name, SL_DEAD_LETTERS) == 0;
 
     if (!sink->required && !dead_letters)
-        component_refuse(draft, item, "required", "leave out required: false; the sink then holds the offsets",
-                         "false needs when_full: spool, which is known but not built in this version");
+        component_refuse(
+            draft, item, "required", "leave out required: false; the sink then holds the offsets",
+            "false needs when_full: spool, which is known but not built in this version");
     if (sink->backoff_min_ns > sink->backoff_max_ns)
-        component_refuse(draft, item, "retry", "write backoff_min at most as long as backoff_max", "backoff_min is longer than backoff_max");
+        component_refuse(draft, item, "retry", "write backoff_min at most as long as backoff_max",
+                         "backoff_min is longer than backoff_max");
     if (dead_letters && (sink->where != NULL || !sink->required))
         component_refuse(draft, item, sink->where != NULL ? "where" : "required", "leave it out",
                          "the dead-letter sink takes every dead letter, and is waited for");
@@ -108,7 +177,8 @@ static void component_check_sink(struct sl_draft *draft, const struct sl_draft_c
 
 /* ---- types ---- */
 
-static const struct sl_head *const *component_heads(const struct sl_registry *registry, enum sl_role role)
+static const struct sl_head *const *component_heads(const struct sl_registry *registry,
+                                                    enum sl_role role)
 {
     union { /* each kind's first member is its head, so a list of kinds is one of heads */
         const struct sl_source_kind *const *sources;
@@ -126,7 +196,8 @@ static const struct sl_head *const *component_heads(const struct sl_registry *re
     return u.heads;
 }
 
-static const struct sl_head *component_head(const struct sl_registry *registry, enum sl_role role, const char *type)
+static const struct sl_head *component_head(const struct sl_registry *registry, enum sl_role role,
+                                            const char *type)
 {
     const struct sl_head *const *heads = component_heads(registry, role);
 
@@ -136,10 +207,13 @@ static const struct sl_head *component_head(const struct sl_registry *registry, 
     return NULL;
 }
 
-static const char *const role_phrases[] = {[SL_SOURCE] = "a source", [SL_OPERATOR] = "an operator", [SL_SINK] = "a sink"};
-static const char *const role_words[] = {[SL_SOURCE] = "source", [SL_OPERATOR] = "operator", [SL_SINK] = "sink"};
+static const char *const role_phrases[] = {
+    [SL_SOURCE] = "a source", [SL_OPERATOR] = "an operator", [SL_SINK] = "a sink"};
+static const char *const role_words[] = {
+    [SL_SOURCE] = "source", [SL_OPERATOR] = "operator", [SL_SINK] = "sink"};
 
-static const char *component_known_types(struct sl_draft *draft, enum sl_role role, const char *type, const char **ret_best)
+static const char *component_known_types(struct sl_draft *draft, enum sl_role role,
+                                         const char *type, const char **ret_best)
 {
     const struct sl_head *const *heads = component_heads(draft->registry, role);
     struct sl_nearest nearest;
@@ -148,33 +222,43 @@ static const char *component_known_types(struct sl_draft *draft, enum sl_role ro
     sl_nearest_init(&nearest, type);
     for (; heads != NULL && *heads != NULL; heads++) {
         sl_nearest_offer(&nearest, (*heads)->name);
-        known = sl_pool_printf(draft->bind.pool, "%s%s%s", known, known[0] == '\0' ? "" : ", ", (*heads)->name);
+        known = sl_pool_printf(draft->bind.pool, "%s%s%s", known, known[0] == '\0' ? "" : ", ",
+                               (*heads)->name);
     }
     *ret_best = nearest.best;
     return known;
 }
 
-static void component_unknown_type(struct sl_draft *draft, const struct sl_draft_component *item, const char *type)
+static void component_unknown_type(struct sl_draft *draft, const struct sl_draft_component *item,
+                                   const char *type)
 {
-    static const struct sl_later *const laters[] = {
-        [SL_SOURCE] = sl_later_sources, [SL_OPERATOR] = sl_later_operators, [SL_SINK] = sl_later_sinks};
+    static const struct sl_later *const laters[] = {[SL_SOURCE] = sl_later_sources,
+                                                    [SL_OPERATOR] = sl_later_operators,
+                                                    [SL_SINK] = sl_later_sinks};
     enum sl_role role = item->component.role;
     const char *best = NULL, *known = component_known_types(draft, role, type, &best);
     struct sl_pool *pool = draft->bind.pool;
 
     for (const struct sl_later *later = laters[role]; later->name != NULL; later++)
         if (strcmp(later->name, type) == 0) {
-            component_refuse(draft, item, "type", later->instead, sl_pool_printf(pool, "\"%s\" is known but not built in this version", type));
+            component_refuse(
+                draft, item, "type", later->instead,
+                sl_pool_printf(pool, "\"%s\" is known but not built in this version", type));
             return;
         }
     for (int other = SL_SOURCE; other <= SL_SINK; other++)
         if (component_head(draft->registry, (enum sl_role)other, type) != NULL) {
-            component_refuse(draft, item, "type", sl_pool_printf(pool, "move it below %ss:, or write one of: %s", role_words[other], known),
-                             sl_pool_printf(pool, "%s is %s, not %s", type, role_phrases[other], role_phrases[role]));
+            component_refuse(draft, item, "type",
+                             sl_pool_printf(pool, "move it below %ss:, or write one of: %s",
+                                            role_words[other], known),
+                             sl_pool_printf(pool, "%s is %s, not %s", type, role_phrases[other],
+                                            role_phrases[role]));
             return;
         }
     component_refuse(draft, item, "type",
-                     best == NULL ? sl_pool_printf(pool, "allowed: %s", known) : sl_pool_printf(pool, "did you mean %s? Allowed: %s", best, known),
+                     best == NULL
+                         ? sl_pool_printf(pool, "allowed: %s", known)
+                         : sl_pool_printf(pool, "did you mean %s? Allowed: %s", best, known),
                      sl_pool_printf(pool, "\"%.64s\" is no type of %s", type, role_words[role]));
 }
 
@@ -186,12 +270,16 @@ static const struct sl_head *component_type(struct sl_draft *draft, struct sl_dr
 
     if (type == NULL) {
         const char *known = component_known_types(draft, item->component.role, "", &best);
-        sl_diags_add(draft->bind.diags, false, draft->bind.file, item->component.line, item->component.column,
-                     sl_pool_printf(draft->bind.pool, "add type: one of %s", known), "%s.type is missing", item->setting);
+        sl_diags_add(draft->bind.diags, false, draft->bind.file, item->component.line,
+                     item->component.column,
+                     sl_pool_printf(draft->bind.pool, "add type: one of %s", known),
+                     "%s.type is missing", item->setting);
         return NULL;
     }
     if (type->value->kind != SL_YAML_SCALAR || sl_yaml_is_null(type->value)) {
-        component_refuse(draft, item, "type", "write one word", sl_pool_printf(draft->bind.pool, "%s is no type", sl_bind_found(&draft->bind, type->value)));
+        component_refuse(draft, item, "type", "write one word",
+                         sl_pool_printf(draft->bind.pool, "%s is no type",
+                                        sl_bind_found(&draft->bind, type->value)));
         return NULL;
     }
     head = component_head(draft->registry, item->component.role, type->value->text);
@@ -203,14 +291,16 @@ static const struct sl_head *component_type(struct sl_draft *draft, struct sl_dr
 /* ---- what a kind says of its settings ---- */
 
 /* The place of a dotted setting below a node: as deep as it exists. */
-static const struct sl_yaml *component_place(const struct sl_yaml *node, const char *setting, size_t bytes)
+static const struct sl_yaml *component_place(const struct sl_yaml *node, const char *setting,
+                                             size_t bytes)
 {
     for (size_t at = 0; at < bytes && node->kind == SL_YAML_MAP;) {
         size_t step = strcspn(setting + at, ".");
         const struct sl_yaml *next = NULL;
         step = step > bytes - at ? bytes - at : step;
         for (uint32_t i = 0; i < node->count; i++)
-            if (strlen(node->items[i].key) == step && memcmp(node->items[i].key, setting + at, step) == 0)
+            if (strlen(node->items[i].key) == step &&
+                memcmp(node->items[i].key, setting + at, step) == 0)
                 next = node->items[i].value;
         if (next == NULL)
             break;
@@ -235,8 +325,9 @@ static void component_kind_check(struct sl_draft *draft, const struct sl_draft_c
     remedy = strstr(err.text, "; ");
     while (remedy != NULL && strstr(remedy + 2, "; ") != NULL)
         remedy = strstr(remedy + 2, "; ");
-    sl_diags_add(draft->bind.diags, false, draft->bind.file, place->line, place->column, remedy == NULL ? "change this setting" : remedy + 2,
-                 "%s%s%.*s", item->setting, err.text[word] == ':' ? "." : ": ",
+    sl_diags_add(draft->bind.diags, false, draft->bind.file, place->line, place->column,
+                 remedy == NULL ? "change this setting" : remedy + 2, "%s%s%.*s", item->setting,
+                 err.text[word] == ':' ? "." : ": ",
                  (int)(remedy == NULL ? (ptrdiff_t)strlen(err.text) : remedy - err.text), err.text);
 }
 
@@ -248,7 +339,8 @@ static void component_connection(struct sl_draft *draft, const struct sl_draft_c
     struct sl_nearest nearest;
     bool has_row = false;
 
-    for (const struct sl_field *field = item->component.head->fields; field != NULL && field->name != NULL; field++)
+    for (const struct sl_field *field = item->component.head->fields;
+         field != NULL && field->name != NULL; field++)
         has_row = has_row || (strcmp(field->name, "connection") == 0 && field->type == SL_F_STRING);
     if (!has_row || key == NULL || key->value->kind != SL_YAML_SCALAR)
         return;
@@ -258,10 +350,12 @@ static void component_connection(struct sl_draft *draft, const struct sl_draft_c
             return;
         sl_nearest_offer(&nearest, process->connections[i].name);
     }
-    component_refuse(draft, item, "connection",
-                     nearest.best != NULL ? sl_pool_printf(draft->bind.pool, "did you mean %s?", nearest.best)
-                                          : "define it below connections: in sluice.yaml (--config), or write brokers: [HOST:PORT] here",
-                     sl_pool_printf(draft->bind.pool, "no connection is called \"%.64s\"", key->value->text));
+    component_refuse(
+        draft, item, "connection",
+        nearest.best != NULL ? sl_pool_printf(draft->bind.pool, "did you mean %s?", nearest.best)
+                             : "define it below connections: in sluice.yaml (--config), or write "
+                               "brokers: [HOST:PORT] here",
+        sl_pool_printf(draft->bind.pool, "no connection is called \"%.64s\"", key->value->text));
 }
 
 static void component_ports(struct sl_draft_component *item)
@@ -281,9 +375,13 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
     struct sl_component *component = &item->component;
     bool sink = component->role == SL_SINK, dead = strcmp(component->name, SL_DEAD_LETTERS) == 0;
     struct sink_common common = {.required = true};
-    const struct sl_bind_part parts[] = {{component->head->fields, component->config}, {sl_sink_common_fields, &common}};
-    const struct sl_bind_map map = {.parts = parts, .parts_count = sink ? 2 : 1, .own = component->role == SL_SOURCE || dead ? source_own : own,
-                                    .later = sink ? sl_later_sink : NULL, .setting = item->setting};
+    const struct sl_bind_part parts[] = {{component->head->fields, component->config},
+                                         {sl_sink_common_fields, &common}};
+    const struct sl_bind_map map = {.parts = parts,
+                                    .parts_count = sink ? 2 : 1,
+                                    .own = component->role == SL_SOURCE || dead ? source_own : own,
+                                    .later = sink ? sl_later_sink : NULL,
+                                    .setting = item->setting};
     bool fine = sl_bind_fill(&draft->bind, &map, item->node);
 
     component_sink_common(component, &common);
@@ -298,49 +396,60 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
 
 /* ---- adding ---- */
 
-static bool component_check_name(struct sl_draft *draft, enum sl_role role, const char *name, const struct sl_yaml_item *item, const char *setting)
+static bool component_check_name(struct sl_draft *draft, enum sl_role role, const char *name,
+                                 const struct sl_yaml_item *item, const char *setting)
 {
     struct sl_draft_component *other = sl_draft_find(draft, name);
     const char *file = draft->bind.file;
 
     if (!sl_bind_is_name(name)) {
-        sl_diags_add(draft->bind.diags, false, file, item->key_line, item->key_column, "write 1 to 64 of A-Z a-z 0-9 _ -",
-                     "%ss: \"%.80s\" is not a name", role_words[role], name);
+        sl_diags_add(draft->bind.diags, false, file, item->key_line, item->key_column,
+                     "write 1 to 64 of A-Z a-z 0-9 _ -", "%ss: \"%.80s\" is not a name",
+                     role_words[role], name);
         return false;
     }
     if (strcmp(name, SL_DEAD_LETTERS) == 0 && strcmp(setting, SL_DEAD_LETTERS) != 0) {
-        sl_diags_add(draft->bind.diags, false, file, item->key_line, item->key_column, "give it another name, or write dead_letters: at the top level",
+        sl_diags_add(draft->bind.diags, false, file, item->key_line, item->key_column,
+                     "give it another name, or write dead_letters: at the top level",
                      "%s: the name is kept for the dead-letter sink", setting);
         return false;
     }
     if (other != NULL) {
-        sl_diags_add(draft->bind.diags, false, file, item->key_line, item->key_column, "give each component a name of its own",
-                     "%ss.%s: the name is taken by the %s in line %u", role_words[role], name, role_words[other->component.role],
-                     other->component.line);
+        sl_diags_add(draft->bind.diags, false, file, item->key_line, item->key_column,
+                     "give each component a name of its own",
+                     "%ss.%s: the name is taken by the %s in line %u", role_words[role], name,
+                     role_words[other->component.role], other->component.line);
         return false;
     }
     return true;
 }
 
-void sl_draft_add(struct sl_draft *draft, enum sl_role role, const char *name, const struct sl_yaml_item *item, const char *setting)
+void sl_draft_add(struct sl_draft *draft, enum sl_role role, const char *name,
+                  const struct sl_yaml_item *item, const char *setting)
 {
     struct sl_draft_component *draft_component;
 
     if (!component_check_name(draft, role, name, item, setting))
         return;
     if (draft->count == SL_COMPONENTS_MAX) {
-        sl_diags_add(draft->bind.diags, false, draft->bind.file, item->key_line, item->key_column, "split the topology",
-                     "more than %d components", SL_COMPONENTS_MAX);
+        sl_diags_add(draft->bind.diags, false, draft->bind.file, item->key_line, item->key_column,
+                     "split the topology", "more than %d components", SL_COMPONENTS_MAX);
         return;
     }
-    draft->items = sl_pool_grow(draft->bind.pool, draft->items, draft->count, sizeof(*draft->items));
+    draft->items =
+        sl_pool_grow(draft->bind.pool, draft->items, draft->count, sizeof(*draft->items));
     draft_component = &draft->items[draft->count++];
-    *draft_component = (struct sl_draft_component){.component = {.role = role, .name = name, .type = "", .line = item->key_line,
+    *draft_component = (struct sl_draft_component){.component = {.role = role,
+                                                                 .name = name,
+                                                                 .type = "",
+                                                                 .line = item->key_line,
                                                                  .column = item->key_column},
-                                                   .setting = setting, .node = item->value};
+                                                   .setting = setting,
+                                                   .node = item->value};
     if (item->value->kind != SL_YAML_MAP) {
         sl_diags_add(draft->bind.diags, false, draft->bind.file, item->key_line, item->key_column,
-                     "write a mapping such as { type: …, … }", "%s: %s is not a mapping", setting, sl_bind_found(&draft->bind, item->value));
+                     "write a mapping such as { type: …, … }", "%s: %s is not a mapping", setting,
+                     sl_bind_found(&draft->bind, item->value));
         return;
     }
     draft_component->inputs_item = sl_yaml_find(item->value, "inputs");
@@ -348,6 +457,7 @@ void sl_draft_add(struct sl_draft *draft, enum sl_role role, const char *name, c
     if (draft_component->component.head == NULL)
         return;
     draft_component->component.type = draft_component->component.head->name;
-    draft_component->component.config = sl_pool_alloc(draft->bind.pool, draft_component->component.head->config_bytes + 1);
+    draft_component->component.config =
+        sl_pool_alloc(draft->bind.pool, draft_component->component.head->config_bytes + 1);
     component_bind(draft, draft_component);
 }

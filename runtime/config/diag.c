@@ -32,7 +32,8 @@ static struct sl_diag *diag_append(struct sl_diags *diags)
     if (diags->count >= DIAGS_MAX)
         return NULL;
     if ((diags->count & (diags->count - 1)) == 0) {
-        items = realloc(diags->items, (diags->count == 0 ? 1 : 2 * (size_t)diags->count) * sizeof(*items));
+        items = realloc(diags->items,
+                        (diags->count == 0 ? 1 : 2 * (size_t)diags->count) * sizeof(*items));
         if (items == NULL)
             return NULL;
         diags->items = items;
@@ -40,8 +41,8 @@ static struct sl_diag *diag_append(struct sl_diags *diags)
     return &diags->items[diags->count++];
 }
 
-void sl_diags_add(struct sl_diags *diags, bool warning, const char *file, uint32_t line, uint32_t column,
-                  const char *remedy, const char *format, ...)
+void sl_diags_add(struct sl_diags *diags, bool warning, const char *file, uint32_t line,
+                  uint32_t column, const char *remedy, const char *format, ...)
 {
     struct sl_diag *diag = diag_append(diags);
     va_list args;
@@ -68,5 +69,6 @@ int sl_diag_print(const struct sl_diag *diag, char *out, size_t bytes)
 
     if (diag->line == 0)
         return snprintf(out, bytes, "%s: %s: %s%s%s", diag->file, kind, text, gap, remedy);
-    return snprintf(out, bytes, "%s:%u:%u: %s: %s%s%s", diag->file, diag->line, diag->column, kind, text, gap, remedy);
+    return snprintf(out, bytes, "%s:%u:%u: %s: %s%s%s", diag->file, diag->line, diag->column, kind,
+                    text, gap, remedy);
 }

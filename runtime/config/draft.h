@@ -1,5 +1,6 @@
 /* draft.h: a topology while it is being read; private to topology.c, component.c and graph_check.c.
- * A component whose settings were refused stays in the draft, so that the wiring is checked in the same run.
+ * A component whose settings were refused stays in the draft, so that the wiring is checked in the
+ * same run.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_CONFIG_DRAFT_H
 #define SL_RUNTIME_CONFIG_DRAFT_H
@@ -16,9 +17,9 @@ struct sl_draft_component {
     const char *setting; /* "sinks.landing" */
     const struct sl_yaml *node;
     const struct sl_yaml_item *inputs_item; /* or NULL */
-    const char *const *ports; /* of a router */
-    uint32_t ports_count;     /* 0: one output */
-    uint64_t ports_used;      /* bit (port % 64): warnings only */
+    const char *const *ports;               /* of a router */
+    uint32_t ports_count;                   /* 0: one output */
+    uint64_t ports_used;                    /* bit (port % 64): warnings only */
     bool used;
     uint8_t colour; /* of the walk for cycles */
     uint32_t order; /* final index */
@@ -33,10 +34,12 @@ struct sl_draft {
 };
 
 /* Adds one component: its name, type and settings. Problems are diags. */
-void sl_draft_add(struct sl_draft *draft, enum sl_role role, const char *name, const struct sl_yaml_item *item, const char *setting);
+void sl_draft_add(struct sl_draft *draft, enum sl_role role, const char *name,
+                  const struct sl_yaml_item *item, const char *setting);
 /* Resolves inputs, finds cycles, warns of what nobody reads. */
 void sl_draft_wire(struct sl_draft *draft);
-/* Sets `order` of every component: sources, operators behind their inputs, sinks, the dead-letter sink. No cycles may be left. */
+/* Sets `order` of every component: sources, operators behind their inputs, sinks, the dead-letter
+ * sink. No cycles may be left. */
 void sl_draft_order(struct sl_draft *draft);
 struct sl_draft_component *sl_draft_find(struct sl_draft *draft, const char *name);
 

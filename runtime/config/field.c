@@ -28,11 +28,24 @@ static void field_print_bounds(const struct sl_field *field, FILE *out)
 
 static const char *field_type_word(enum sl_field_type type)
 {
-    static const char *const words[] = {
-        [SL_F_STRING] = "text", [SL_F_BOOL] = "true/false", [SL_F_U64] = "number", [SL_F_BYTES] = "size", [SL_F_DURATION] = "duration",
-        [SL_F_RATE] = "rate", [SL_F_SHARE] = "share", [SL_F_ENUM] = "word", [SL_F_STRINGS] = "list", [SL_F_MAP] = "mapping",
-        [SL_F_CONDITION] = "condition", [SL_F_CONDITIONS] = "named conditions", [SL_F_FIELD_NAME] = "field", [SL_F_TEMPLATE] = "path template",
-        [SL_F_SECRET] = "secret", [SL_F_INPUT_PATH] = "input path", [SL_F_OUTPUT_PATH] = "output path", [SL_F_STRUCT] = "mapping"};
+    static const char *const words[] = {[SL_F_STRING] = "text",
+                                        [SL_F_BOOL] = "true/false",
+                                        [SL_F_U64] = "number",
+                                        [SL_F_BYTES] = "size",
+                                        [SL_F_DURATION] = "duration",
+                                        [SL_F_RATE] = "rate",
+                                        [SL_F_SHARE] = "share",
+                                        [SL_F_ENUM] = "word",
+                                        [SL_F_STRINGS] = "list",
+                                        [SL_F_MAP] = "mapping",
+                                        [SL_F_CONDITION] = "condition",
+                                        [SL_F_CONDITIONS] = "named conditions",
+                                        [SL_F_FIELD_NAME] = "field",
+                                        [SL_F_TEMPLATE] = "path template",
+                                        [SL_F_SECRET] = "secret",
+                                        [SL_F_INPUT_PATH] = "input path",
+                                        [SL_F_OUTPUT_PATH] = "output path",
+                                        [SL_F_STRUCT] = "mapping"};
     return words[type];
 }
 
@@ -61,7 +74,8 @@ static void field_print(const struct sl_field *field, const char *prefix, FILE *
 
 void sl_fields_print(const struct sl_field *fields, FILE *out)
 {
-    (void)fputs("| setting | type | default | allowed | what it does |\n|---|---|---|---|---|\n", out);
+    (void)fputs("| setting | type | default | allowed | what it does |\n|---|---|---|---|---|\n",
+                out);
     for (; fields != NULL && fields->name != NULL; fields++)
         field_print(fields, "", out);
 }
@@ -78,7 +92,8 @@ static uint64_t hash_text(const char *text, uint64_t seed)
     return text == NULL ? hash_bytes("", 0, seed ^ 0x5a5a) : hash_bytes(text, strlen(text), seed);
 }
 
-/* Inputs are hashed as the topology's file names them, so that moving the folder changes nothing. */
+/* Inputs are hashed as the topology's file names them, so that moving the folder changes nothing.
+ */
 static uint64_t hash_path(const char *path, const char *base_dir, uint64_t seed)
 {
     size_t bytes = base_dir == NULL ? 0 : strlen(base_dir);
@@ -111,10 +126,12 @@ static uint64_t hash_conds(const struct sl_named_conds *conds, uint64_t seed)
 
 static uint64_t hash_secret(const struct sl_secret *secret, const char *base_dir, uint64_t seed)
 {
-    return hash_text(secret->plain, hash_path(secret->file, base_dir, hash_text(secret->env, seed)));
+    return hash_text(secret->plain,
+                     hash_path(secret->file, base_dir, hash_text(secret->env, seed)));
 }
 
-static uint64_t hash_field(const struct sl_field *field, const void *at, const char *base_dir, uint64_t seed)
+static uint64_t hash_field(const struct sl_field *field, const void *at, const char *base_dir,
+                           uint64_t seed)
 {
     const struct sl_cond *cond;
     const struct sl_template *template;
@@ -123,29 +140,45 @@ static uint64_t hash_field(const struct sl_field *field, const void *at, const c
     switch (field->type) {
     case SL_F_STRING:
     case SL_F_FIELD_NAME:
-    case SL_F_OUTPUT_PATH: return memcpy(&text, at, sizeof(text)), hash_text(text, seed);
-    case SL_F_INPUT_PATH: return memcpy(&text, at, sizeof(text)), hash_path(text, base_dir, seed);
-    case SL_F_BOOL: return hash_bytes(at, sizeof(bool), seed);
-    case SL_F_ENUM: return hash_bytes(at, sizeof(int), seed);
+    case SL_F_OUTPUT_PATH:
+        return memcpy(&text, at, sizeof(text)), hash_text(text, seed);
+    case SL_F_INPUT_PATH:
+        return memcpy(&text, at, sizeof(text)), hash_path(text, base_dir, seed);
+    case SL_F_BOOL:
+        return hash_bytes(at, sizeof(bool), seed);
+    case SL_F_ENUM:
+        return hash_bytes(at, sizeof(int), seed);
     case SL_F_U64:
     case SL_F_BYTES:
     case SL_F_DURATION:
     case SL_F_RATE:
-    case SL_F_SHARE: return hash_bytes(at, sizeof(uint64_t), seed);
-    case SL_F_STRINGS: return hash_strings(at, seed);
-    case SL_F_MAP: return hash_map(at, seed);
-    case SL_F_CONDITION: return memcpy(&cond, at, sizeof(cond)), cond == NULL ? hash_text(NULL, seed) : sl_cond_hash(cond, seed);
-    case SL_F_CONDITIONS: return hash_conds(at, seed);
-    case SL_F_TEMPLATE: return memcpy(&template, at, sizeof(template)), hash_text(template == NULL ? NULL : template->text, seed);
-    case SL_F_SECRET: return hash_secret(at, base_dir, seed);
-    case SL_F_STRUCT: return sl_fields_hash(field->sub, at, base_dir, seed);
+    case SL_F_SHARE:
+        return hash_bytes(at, sizeof(uint64_t), seed);
+    case SL_F_STRINGS:
+        return hash_strings(at, seed);
+    case SL_F_MAP:
+        return hash_map(at, seed);
+    case SL_F_CONDITION:
+        return memcpy(&cond, at, sizeof(cond)),
+               cond == NULL ? hash_text(NULL, seed) : sl_cond_hash(cond, seed);
+    case SL_F_CONDITIONS:
+        return hash_conds(at, seed);
+    case SL_F_TEMPLATE:
+        return memcpy(&template, at, sizeof(template)),
+               hash_text(template == NULL ? NULL : template->text, seed);
+    case SL_F_SECRET:
+        return hash_secret(at, base_dir, seed);
+    case SL_F_STRUCT:
+        return sl_fields_hash(field->sub, at, base_dir, seed);
     }
     return seed;
 }
 
-uint64_t sl_fields_hash(const struct sl_field *fields, const void *config, const char *base_dir, uint64_t seed)
+uint64_t sl_fields_hash(const struct sl_field *fields, const void *config, const char *base_dir,
+                        uint64_t seed)
 {
     for (; fields != NULL && fields->name != NULL; fields++)
-        seed = hash_field(fields, (const char *)config + fields->offset, base_dir, hash_text(fields->name, seed));
+        seed = hash_field(fields, (const char *)config + fields->offset, base_dir,
+                          hash_text(fields->name, seed));
     return seed;
 }

@@ -1,4 +1,5 @@
-/* glob.c: matching with one point of return: a star that comes later makes the earlier ones' choices final.
+/* glob.c: matching with one point of return: a star that comes later makes the earlier ones'
+ * choices final.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/config/glob.h"
 
@@ -53,7 +54,8 @@ static bool glob_set(const char **at, uint32_t code)
     return found != negative;
 }
 
-/* Does the pattern's next element (not a star) take the character `code`? Advances *at over the element. */
+/* Does the pattern's next element (not a star) take the character `code`? Advances *at over the
+ * element. */
 static bool glob_step(const char **at, uint32_t code)
 {
     uint32_t own = 0;
@@ -109,10 +111,16 @@ static int glob_check_set(const char *pattern, const char **at, struct sl_err *e
             high = glob_member(at);
         }
         if (high < low)
-            return glob_refuse(err, "the pattern %.64s has a range that runs backwards: write the smaller end first", pattern);
+            return glob_refuse(
+                err,
+                "the pattern %.64s has a range that runs backwards: write the smaller end first",
+                pattern);
     }
     if (**at != ']')
-        return glob_refuse(err, "the pattern %.64s opens a set with [ and does not close it: write ] or, for the character, \\[", pattern);
+        return glob_refuse(err,
+                           "the pattern %.64s opens a set with [ and does not close it: write ] "
+                           "or, for the character, \\[",
+                           pattern);
     (*at)++;
     return 0;
 }
@@ -121,7 +129,9 @@ int sl_glob_check(const char *pattern, struct sl_err *err)
 {
     for (const char *at = pattern; *at != '\0';) {
         if (*at == '\\' && at[1] == '\0')
-            return glob_refuse(err, "the pattern %.64s ends with a lone backslash: write \\\\ for a backslash", pattern);
+            return glob_refuse(
+                err, "the pattern %.64s ends with a lone backslash: write \\\\ for a backslash",
+                pattern);
         if (*at == '\\')
             at += 2;
         else if (*at != '[')

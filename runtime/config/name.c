@@ -1,4 +1,5 @@
-/* name.c: names of fields, parsed into one block: the path's segment pointers first, their text behind them.
+/* name.c: names of fields, parsed into one block: the path's segment pointers first, their text
+ * behind them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/config/name.h"
 
@@ -14,8 +15,9 @@ enum { NAME_SEGMENTS_MAX = 16 };
 static const struct {
     const char *text;
     enum sl_name_kind kind;
-} name_words[] = {{"time", SL_NAME_TIME},   {"service", SL_NAME_SERVICE}, {"level", SL_NAME_LEVEL},
-                  {"trace", SL_NAME_TRACE}, {"class", SL_NAME_CLASS},     {"@topic", SL_NAME_TOPIC},
+} name_words[] = {{"time", SL_NAME_TIME},   {"service", SL_NAME_SERVICE},
+                  {"level", SL_NAME_LEVEL}, {"trace", SL_NAME_TRACE},
+                  {"class", SL_NAME_CLASS}, {"@topic", SL_NAME_TOPIC},
                   {"@key", SL_NAME_KEY},    {"@time", SL_NAME_APPEND_TIME}};
 
 static int name_header(const char *text, struct sl_name *ret_name, struct sl_err *err)
@@ -40,26 +42,37 @@ static int name_segment(const char *whole, const char **at, char **out, struct s
         if (**at == '\\') {
             (*at)++;
             if (**at == '\0')
-                return name_refuse(err, "the field %.64s ends with a lone backslash: write \\\\ for a backslash", whole);
+                return name_refuse(
+                    err, "the field %.64s ends with a lone backslash: write \\\\ for a backslash",
+                    whole);
             if (**at != '.' && **at != '\\')
-                return name_refuse(err, "the field %.64s has a backslash before \"%c\": a backslash stands only before a dot or "
-                                        "another backslash", whole, **at);
+                return name_refuse(err,
+                                   "the field %.64s has a backslash before \"%c\": a backslash "
+                                   "stands only before a dot or "
+                                   "another backslash",
+                                   whole, **at);
         }
         *(*out)++ = **at;
     }
     if (*at == begin)
-        return name_refuse(err, "the field %.64s has an empty part: write names between the dots, and \\. for a dot inside a key", whole);
+        return name_refuse(err,
+                           "the field %.64s has an empty part: write names between the dots, and "
+                           "\\. for a dot inside a key",
+                           whole);
     *(*out)++ = '\0';
     return 0;
 }
 
-static int name_fill(const char *whole, const char *text, const char **segments, char *out, uint32_t *ret_count, struct sl_err *err)
+static int name_fill(const char *whole, const char *text, const char **segments, char *out,
+                     uint32_t *ret_count, struct sl_err *err)
 {
     uint32_t count = 0;
 
     for (const char *at = text;; at++) {
         if (count == NAME_SEGMENTS_MAX)
-            return name_refuse(err, "the field %.64s is more than 16 keys deep: name a field nearer to the top", whole);
+            return name_refuse(
+                err, "the field %.64s is more than 16 keys deep: name a field nearer to the top",
+                whole);
         segments[count++] = out;
         int status = name_segment(whole, &at, &out, err);
         if (status != 0)
@@ -71,7 +84,8 @@ static int name_fill(const char *whole, const char *text, const char **segments,
     return 0;
 }
 
-static int name_path(const char *whole, const char *text, struct sl_name *ret_name, struct sl_err *err)
+static int name_path(const char *whole, const char *text, struct sl_name *ret_name,
+                     struct sl_err *err)
 {
     size_t table = NAME_SEGMENTS_MAX * sizeof(const char *);
     char *block = malloc(table + strlen(text) + 1);
@@ -85,7 +99,8 @@ static int name_path(const char *whole, const char *text, struct sl_name *ret_na
         free(block);
         return status;
     }
-    *ret_name = (struct sl_name){.kind = SL_NAME_PATH, .path = {(const char *const *)(void *)block, count}};
+    *ret_name =
+        (struct sl_name){.kind = SL_NAME_PATH, .path = {(const char *const *)(void *)block, count}};
     return 0;
 }
 
@@ -99,8 +114,11 @@ int sl_name_parse(const char *text, struct sl_name *ret_name, struct sl_err *err
     if (strncmp(text, "@header:", 8) == 0)
         return name_header(text + 8, ret_name, err);
     if (text[0] == '@')
-        return name_refuse(err, "%.64s is not known before parsing: write @topic, @key, @time or @header:NAME, or .%.64s for a field "
-                                "of the payload", text, text);
+        return name_refuse(err,
+                           "%.64s is not known before parsing: write @topic, @key, @time or "
+                           "@header:NAME, or .%.64s for a field "
+                           "of the payload",
+                           text, text);
     return name_path(text, text[0] == '.' ? text + 1 : text, ret_name, err);
 }
 
@@ -140,7 +158,8 @@ struct sl_name sl_name_copy(struct sl_pool *pool, const struct sl_name *name)
 static bool name_is_word(const struct sl_name *name)
 {
     for (size_t i = 0; i < sizeof(name_words) / sizeof(name_words[0]); i++)
-        if (name->path.segments_count == 1 && strcmp(name->path.segments[0], name_words[i].text) == 0)
+        if (name->path.segments_count == 1 &&
+            strcmp(name->path.segments[0], name_words[i].text) == 0)
             return true;
     return name->path.segments[0][0] == '@';
 }

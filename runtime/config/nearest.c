@@ -33,7 +33,8 @@ uint32_t sl_edit_distance(const char *a, const char *b)
         for (uint32_t j = 1; j <= bn; j++) {
             uint32_t cost = nearest_same(a[i - 1], b[j - 1]) ? 0 : 1;
             now[j] = nearest_min(nearest_min(last[j] + 1, now[j - 1] + 1), last[j - 1] + cost);
-            if (i > 1 && j > 1 && nearest_same(a[i - 1], b[j - 2]) && nearest_same(a[i - 2], b[j - 1]))
+            if (i > 1 && j > 1 && nearest_same(a[i - 1], b[j - 2]) &&
+                nearest_same(a[i - 2], b[j - 1]))
                 now[j] = nearest_min(now[j], before[j - 2] + 1);
         }
     }
@@ -50,7 +51,9 @@ void sl_nearest_offer(struct sl_nearest *nearest, const char *known)
     uint32_t distance = sl_edit_distance(nearest->word, known);
     size_t shorter = strlen(nearest->word) < strlen(known) ? strlen(nearest->word) : strlen(known);
 
-    if (distance >= nearest->distance || distance > (shorter < 3 ? 1 : shorter / 2 < 3 ? shorter / 2 : 3))
+    if (distance >= nearest->distance || distance > (shorter < 3       ? 1
+                                                     : shorter / 2 < 3 ? shorter / 2
+                                                                       : 3))
         return;
     nearest->best = known;
     nearest->distance = distance;

@@ -14,7 +14,8 @@ struct sl_nearest {
 /* Insertions, deletions, replacements and swaps of neighbours; letter case does not count. */
 uint32_t sl_edit_distance(const char *a, const char *b);
 void sl_nearest_init(struct sl_nearest *nearest, const char *word);
-/* Offers one more known word; it is taken when it is nearer than the best so far and near enough to be meant. */
+/* Offers one more known word; it is taken when it is nearer than the best so far and near enough to
+ * be meant. */
 void sl_nearest_offer(struct sl_nearest *nearest, const char *known);
 
 #endif

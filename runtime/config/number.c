@@ -16,7 +16,8 @@ static uint32_t number_digits(struct sl_slice text, uint32_t at)
 /* Bytes of the integer part, or 0; *ret_whole says that nothing follows it. */
 static uint32_t number_syntax(struct sl_slice text, bool *ret_whole)
 {
-    uint32_t sign = text.bytes > 0 && text.data[0] == '-', whole = number_digits(text, sign), at = whole;
+    uint32_t sign = text.bytes > 0 && text.data[0] == '-', whole = number_digits(text, sign),
+             at = whole;
 
     if (whole == sign || (text.data[sign] == '0' && whole - sign > 1))
         return 0;
@@ -48,7 +49,8 @@ static double number_real(struct sl_slice text)
         copy[text.bytes] = '\0';
         return strtod(copy, NULL);
     }
-    larger = malloc((size_t)text.bytes + 1); /* rare: the exponent may stand behind hundreds of digits */
+    larger =
+        malloc((size_t)text.bytes + 1); /* rare: the exponent may stand behind hundreds of digits */
     if (larger == NULL)
         return 0;
     memcpy(larger, text.data, text.bytes);
@@ -72,10 +74,12 @@ struct sl_number sl_number_of(struct sl_slice text)
     for (uint32_t i = negative; whole && number.integer && i < digits; i++) {
         int digit = text.data[i] - '0';
         if (__builtin_mul_overflow(number.whole, 10, &number.whole) ||
-            __builtin_sub_overflow(number.whole, digit, &number.whole)) /* downwards: INT64_MIN has no positive twin */
+            __builtin_sub_overflow(number.whole, digit,
+                                   &number.whole)) /* downwards: INT64_MIN has no positive twin */
             number.integer = false;
     }
-    if (number.integer && !negative && __builtin_sub_overflow(INT64_C(0), number.whole, &number.whole))
+    if (number.integer && !negative &&
+        __builtin_sub_overflow(INT64_C(0), number.whole, &number.whole))
         number.integer = false;
     number.real = number.integer ? (double)number.whole : number_real(text);
     return number;

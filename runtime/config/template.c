@@ -8,7 +8,8 @@
 
 static bool template_is_plain(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
 uint32_t sl_template_value(struct sl_slice value, char out[SL_TEMPLATE_VALUE_BYTES])
@@ -52,7 +53,8 @@ static const struct {
                       {"partition", {.kind = SL_PART_PARTITION}},
                       {"topic", {.kind = SL_PART_NAME, .name = {.kind = SL_NAME_TOPIC}}}};
 
-static int template_name(struct template_scan *scan, const char *word, struct sl_part *ret_part, struct sl_err *err)
+static int template_name(struct template_scan *scan, const char *word, struct sl_part *ret_part,
+                         struct sl_err *err)
 {
     struct sl_name name;
     int status;
@@ -61,7 +63,9 @@ static int template_name(struct template_scan *scan, const char *word, struct sl
         if (strcmp(template_words[i].word, word) == 0)
             return *ret_part = template_words[i].part, 0;
     if (word[0] == '\0')
-        return template_refuse(err, "the path %.200s has empty braces: write a field between them, such as {service}", scan->text);
+        return template_refuse(
+            err, "the path %.200s has empty braces: write a field between them, such as {service}",
+            scan->text);
     status = sl_name_parse(word, &name, err);
     if (status != 0)
         return status;
@@ -69,16 +73,19 @@ static int template_name(struct template_scan *scan, const char *word, struct sl
     ret_part->name = sl_name_copy(scan->pool, &name);
     sl_name_fini(&name);
     if (ret_part->name.kind == SL_NAME_CLASS)
-        return template_refuse(err, "{class} is known but not built in this version: write {level} or {service}");
+        return template_refuse(
+            err, "{class} is known but not built in this version: write {level} or {service}");
     if (ret_part->name.kind == SL_NAME_TIME || ret_part->name.kind == SL_NAME_APPEND_TIME)
-        return template_refuse(err, "{%.40s} would make a file for each instant: write {day} or {hour}", word);
+        return template_refuse(
+            err, "{%.40s} would make a file for each instant: write {day} or {hour}", word);
     return 0;
 }
 
 static int template_push(struct template_scan *scan, const struct sl_part *part, struct sl_err *err)
 {
     if (scan->count == SL_TEMPLATE_PARTS)
-        return template_refuse(err, "the path %.200s has more than %d parts: write a shorter one", scan->text, SL_TEMPLATE_PARTS);
+        return template_refuse(err, "the path %.200s has more than %d parts: write a shorter one",
+                               scan->text, SL_TEMPLATE_PARTS);
     scan->parts[scan->count++] = *part;
     return 0;
 }
@@ -90,8 +97,10 @@ static int template_brace(struct template_scan *scan, const char **at, struct sl
     int status;
 
     if (*end == '\0' || *end == '{' || *end == '/')
-        return template_refuse(err, "the path %.200s opens { and does not close it: write {NAME}", scan->text);
-    status = template_name(scan, sl_pool_text(scan->pool, *at + 1, (size_t)(end - *at - 1)), &part, err);
+        return template_refuse(err, "the path %.200s opens { and does not close it: write {NAME}",
+                               scan->text);
+    status =
+        template_name(scan, sl_pool_text(scan->pool, *at + 1, (size_t)(end - *at - 1)), &part, err);
     if (status != 0)
         return status;
     *at = end + 1;
@@ -101,7 +110,8 @@ static int template_brace(struct template_scan *scan, const char **at, struct sl
 static int template_literal(struct template_scan *scan, const char **at, struct sl_err *err)
 {
     size_t bytes = strcspn(*at, "{}");
-    struct sl_part part = {.kind = SL_PART_LITERAL, .text = {sl_pool_text(scan->pool, *at, bytes), (uint32_t)bytes}};
+    struct sl_part part = {.kind = SL_PART_LITERAL,
+                           .text = {sl_pool_text(scan->pool, *at, bytes), (uint32_t)bytes}};
 
     if ((*at)[bytes] == '}')
         return template_refuse(err, "the path %.200s has } without {: write {NAME}", scan->text);
@@ -109,27 +119,40 @@ static int template_literal(struct template_scan *scan, const char **at, struct 
     return template_push(scan, &part, err);
 }
 
-static int template_check_segment(const char *text, const char *segment, size_t bytes, struct sl_err *err)
+static int template_check_segment(const char *text, const char *segment, size_t bytes,
+                                  struct sl_err *err)
 {
     if (bytes == 0)
-        return template_refuse(err, "the path %.200s has an empty segment: write one slash between names and none at the end", text);
+        return template_refuse(err,
+                               "the path %.200s has an empty segment: write one slash between "
+                               "names and none at the end",
+                               text);
     if ((bytes == 1 && segment[0] == '.') || (bytes == 2 && memcmp(segment, "..", 2) == 0))
-        return template_refuse(err, "the path %.200s leaves its folder with %.*s: write names only", text, (int)bytes, segment);
+        return template_refuse(err, "the path %.200s leaves its folder with %.*s: write names only",
+                               text, (int)bytes, segment);
     if (segment == text && segment[0] == '.')
-        return template_refuse(err, "the path %.200s begins with a dot: write another name, .sluice is kept for the sink itself", text);
+        return template_refuse(err,
+                               "the path %.200s begins with a dot: write another name, .sluice is "
+                               "kept for the sink itself",
+                               text);
     return 0;
 }
 
 static int template_check(const char *text, struct sl_err *err)
 {
     if (strlen(text) > SL_TEMPLATE_BYTES)
-        return template_refuse(err, "the path is longer than %d bytes: write a shorter one", SL_TEMPLATE_BYTES);
+        return template_refuse(err, "the path is longer than %d bytes: write a shorter one",
+                               SL_TEMPLATE_BYTES);
     for (const char *c = text; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f || *c == '\\')
-            return template_refuse(err, "the path has %s at byte %u: write letters, digits and slashes",
-                                   *c == '\\' ? "a backslash" : "a control character", (unsigned)(c - text + 1));
+            return template_refuse(
+                err, "the path has %s at byte %u: write letters, digits and slashes",
+                *c == '\\' ? "a backslash" : "a control character", (unsigned)(c - text + 1));
     if (text[0] == '/')
-        return template_refuse(err, "the path %.200s is absolute: write it without the leading slash, it lies below dir", text);
+        return template_refuse(
+            err,
+            "the path %.200s is absolute: write it without the leading slash, it lies below dir",
+            text);
     for (const char *at = text;;) {
         size_t bytes = strcspn(at, "/");
         int status = template_check_segment(text, at, bytes, err);
@@ -139,7 +162,8 @@ static int template_check(const char *text, struct sl_err *err)
     }
 }
 
-int sl_template_parse(struct sl_pool *pool, const char *text, const struct sl_template **ret_template, struct sl_err *err)
+int sl_template_parse(struct sl_pool *pool, const char *text,
+                      const struct sl_template **ret_template, struct sl_err *err)
 {
     struct template_scan scan = {.pool = pool, .text = text};
     struct sl_template *template = sl_pool_alloc(pool, sizeof(*template));
@@ -150,7 +174,8 @@ int sl_template_parse(struct sl_pool *pool, const char *text, const struct sl_te
         status = *at == '{' ? template_brace(&scan, &at, err) : template_literal(&scan, &at, err);
     if (status != 0)
         return status;
-    *template = (struct sl_template){sl_pool_text(pool, text, strlen(text)), scan.parts, scan.count};
+    *template =
+        (struct sl_template){sl_pool_text(pool, text, strlen(text)), scan.parts, scan.count};
     *ret_template = template;
     return 0;
 }

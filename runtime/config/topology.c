@@ -37,59 +37,110 @@ struct topology_settings {
 static const char *const commit_mode_words[] = {"auto", "transaction", "offsets", NULL};
 
 #define AT(member) .offset = offsetof(struct topology_settings, member)
-#define SUB(member, first) .offset = offsetof(struct topology_settings, member) - offsetof(struct topology_settings, first)
+#define SUB(member, first)                                                                         \
+    .offset = offsetof(struct topology_settings, member) - offsetof(struct topology_settings, first)
 
 static const struct sl_field commit_fields[] = {
-    {.name = "mode", .type = SL_F_ENUM, SUB(commit.mode, commit), .def = "auto", .values = commit_mode_words,
-     .help = "transaction: exactly once; offsets: at least once, without transactions; auto: what the sinks need."},
-    {.name = "topic", .type = SL_F_STRING, SUB(commit.topic, commit), .def = "sluice-commits", .min = "1", .max = "249",
+    {.name = "mode",
+     .type = SL_F_ENUM,
+     SUB(commit.mode, commit),
+     .def = "auto",
+     .values = commit_mode_words,
+     .help = "transaction: exactly once; offsets: at least once, without transactions; auto: what "
+             "the sinks need."},
+    {.name = "topic",
+     .type = SL_F_STRING,
+     SUB(commit.topic, commit),
+     .def = "sluice-commits",
+     .min = "1",
+     .max = "249",
      .help = "The compacted Kafka topic that holds marks and flush entries."},
-    {.name = "every", .type = SL_F_DURATION, SUB(commit.every, commit), .min = "10ms", .max = "1h",
+    {.name = "every",
+     .type = SL_F_DURATION,
+     SUB(commit.every, commit),
+     .min = "10ms",
+     .max = "1h",
      .help = "The rhythm of commits; 1s, or 10s with an exactly-once Kafka sink."},
     {0}};
 
 const struct sl_field sl_topology_fields[] = {
-    {.name = "name", .type = SL_F_STRING, .flags = SL_F_REQUIRED, AT(name), .help = "What this topology is called: 1 to 64 of A-Z a-z 0-9 _ -."},
-    {.name = "memory", .type = SL_F_BYTES, AT(memory), .min = "8MiB", .max = "1024TiB",
+    {.name = "name",
+     .type = SL_F_STRING,
+     .flags = SL_F_REQUIRED,
+     AT(name),
+     .help = "What this topology is called: 1 to 64 of A-Z a-z 0-9 _ -."},
+    {.name = "memory",
+     .type = SL_F_BYTES,
+     AT(memory),
+     .min = "8MiB",
+     .max = "1024TiB",
      .help = "Memory of this topology; without it an equal part of the process's."},
-    {.name = "consumers", .type = SL_F_U64, AT(consumers), .min = "1", .max = "256",
-     .help = "How many worker threads read; without it the smaller of workers and partitions / 4, at least 1."},
-    {.name = "commit", .type = SL_F_STRUCT, AT(commit), .sub = commit_fields, .help = "How progress is made durable."},
-    {.name = "max_age", .type = SL_F_DURATION, AT(max_age), .def = "30d", .min = "1m",
+    {.name = "consumers",
+     .type = SL_F_U64,
+     AT(consumers),
+     .min = "1",
+     .max = "256",
+     .help = "How many worker threads read; without it the smaller of workers and partitions / 4, "
+             "at least 1."},
+    {.name = "commit",
+     .type = SL_F_STRUCT,
+     AT(commit),
+     .sub = commit_fields,
+     .help = "How progress is made durable."},
+    {.name = "max_age",
+     .type = SL_F_DURATION,
+     AT(max_age),
+     .def = "30d",
+     .min = "1m",
      .help = "A record older than this against its append time has no plausible time of its own."},
-    {.name = "max_future", .type = SL_F_DURATION, AT(max_future), .def = "1h", .min = "1s",
+    {.name = "max_future",
+     .type = SL_F_DURATION,
+     AT(max_future),
+     .def = "1h",
+     .min = "1s",
      .help = "A record newer than this against its append time has no plausible time of its own."},
     {0}};
 
-static void topology_refuse(struct sl_draft *draft, const struct sl_yaml *root, const char *key, const char *remedy, const char *problem)
+static void topology_refuse(struct sl_draft *draft, const struct sl_yaml *root, const char *key,
+                            const char *remedy, const char *problem)
 {
     const struct sl_yaml_item *item = root->kind == SL_YAML_MAP ? sl_yaml_find(root, key) : NULL;
 
-    sl_diags_add(draft->bind.diags, false, draft->bind.file, item == NULL ? root->line : item->value->line,
+    sl_diags_add(draft->bind.diags, false, draft->bind.file,
+                 item == NULL ? root->line : item->value->line,
                  item == NULL ? root->column : item->value->column, remedy, "%s: %s", key, problem);
 }
 
-static void topology_check_settings(struct sl_draft *draft, const struct sl_yaml *root, const struct topology_settings *settings)
+static void topology_check_settings(struct sl_draft *draft, const struct sl_yaml *root,
+                                    const struct topology_settings *settings)
 {
     const struct sl_process_config *process = draft->process;
 
     if (settings->name != NULL && !sl_bind_is_name(settings->name))
-        topology_refuse(draft, root, "name", "write 1 to 64 of A-Z a-z 0-9 _ -",
-                        sl_pool_printf(draft->bind.pool, "\"%.80s\" is not a name", settings->name));
+        topology_refuse(
+            draft, root, "name", "write 1 to 64 of A-Z a-z 0-9 _ -",
+            sl_pool_printf(draft->bind.pool, "\"%.80s\" is not a name", settings->name));
     if (process != NULL && settings->memory > process->memory_bytes) {
         char has[SL_UNITS_TEXT];
         sl_bytes_print(process->memory_bytes, has);
-        topology_refuse(draft, root, "memory", "write less here, or more memory: in sluice.yaml",
-                        sl_pool_printf(draft->bind.pool, "this is more than the %s of the whole process", has));
+        topology_refuse(
+            draft, root, "memory", "write less here, or more memory: in sluice.yaml",
+            sl_pool_printf(draft->bind.pool, "this is more than the %s of the whole process", has));
     }
 }
 
-static void topology_settings(struct sl_draft *draft, const struct sl_yaml *root, struct sl_topology *topology)
+static void topology_settings(struct sl_draft *draft, const struct sl_yaml *root,
+                              struct sl_topology *topology)
 {
     static const char *const own[] = {"sources", "operators", "sinks", "dead_letters", NULL};
     struct topology_settings settings = {.name = NULL};
     const struct sl_bind_part part = {sl_topology_fields, &settings};
-    const struct sl_bind_map map = {.parts = &part, .parts_count = 1, .own = own, .later = sl_later_topology, .setting = "", .extensions = true};
+    const struct sl_bind_map map = {.parts = &part,
+                                    .parts_count = 1,
+                                    .own = own,
+                                    .later = sl_later_topology,
+                                    .setting = "",
+                                    .extensions = true};
 
     (void)sl_bind_fill(&draft->bind, &map, root);
     topology_check_settings(draft, root, &settings);
@@ -105,7 +156,8 @@ static void topology_settings(struct sl_draft *draft, const struct sl_yaml *root
 
 /* ---- components ---- */
 
-static uint32_t topology_section(struct sl_draft *draft, const struct sl_yaml *root, const char *section, enum sl_role role)
+static uint32_t topology_section(struct sl_draft *draft, const struct sl_yaml *root,
+                                 const char *section, enum sl_role role)
 {
     const struct sl_yaml_item *item = sl_yaml_find(root, section);
     const struct sl_yaml *map = item == NULL ? NULL : item->value;
@@ -114,36 +166,49 @@ static uint32_t topology_section(struct sl_draft *draft, const struct sl_yaml *r
         return 0;
     if (map->kind != SL_YAML_MAP) {
         topology_refuse(draft, root, section, "write NAME: { type: …, … } below it",
-                        sl_pool_printf(draft->bind.pool, "%s is not a mapping of names", sl_bind_found(&draft->bind, map)));
+                        sl_pool_printf(draft->bind.pool, "%s is not a mapping of names",
+                                       sl_bind_found(&draft->bind, map)));
         return 1; /* said already: not also "there is none" */
     }
     for (uint32_t i = 0; i < map->count; i++)
-        sl_draft_add(draft, role, map->items[i].key, &map->items[i], sl_pool_printf(draft->bind.pool, "%s.%.80s", section, map->items[i].key));
+        sl_draft_add(draft, role, map->items[i].key, &map->items[i],
+                     sl_pool_printf(draft->bind.pool, "%s.%.80s", section, map->items[i].key));
     return map->count;
 }
 
 /* Without the key: files below `dead`. */
 static void topology_dead_letters(struct sl_draft *draft, const struct sl_yaml *root)
 {
-    static const struct sl_yaml type = {.kind = SL_YAML_SCALAR, .text = "files"}, dir = {.kind = SL_YAML_SCALAR, .text = "dead"};
+    static const struct sl_yaml type = {.kind = SL_YAML_SCALAR, .text = "files"},
+                                dir = {.kind = SL_YAML_SCALAR, .text = "dead"};
     const struct sl_yaml_item *item = sl_yaml_find(root, SL_DEAD_LETTERS);
     struct sl_yaml_item *items = sl_pool_alloc(draft->bind.pool, 2 * sizeof(*items));
     struct sl_yaml *map = sl_pool_alloc(draft->bind.pool, sizeof(*map));
-    struct sl_yaml_item none = {.key = SL_DEAD_LETTERS, .key_line = root->line, .key_column = root->column, .value = map};
+    struct sl_yaml_item none = {
+        .key = SL_DEAD_LETTERS, .key_line = root->line, .key_column = root->column, .value = map};
 
     items[0] = (struct sl_yaml_item){.key = "type", .value = &type};
     items[1] = (struct sl_yaml_item){.key = "dir", .value = &dir};
-    *map = (struct sl_yaml){.kind = SL_YAML_MAP, .items = items, .count = 2, .line = root->line, .column = root->column};
+    *map = (struct sl_yaml){.kind = SL_YAML_MAP,
+                            .items = items,
+                            .count = 2,
+                            .line = root->line,
+                            .column = root->column};
     sl_draft_add(draft, SL_SINK, SL_DEAD_LETTERS, item == NULL ? &none : item, SL_DEAD_LETTERS);
 }
 
 static void topology_components(struct sl_draft *draft, const struct sl_yaml *root)
 {
     if (topology_section(draft, root, "sources", SL_SOURCE) == 0)
-        topology_refuse(draft, root, "sources", "add sources: with at least one, such as in: { type: stdin }", "there is no source");
+        topology_refuse(draft, root, "sources",
+                        "add sources: with at least one, such as in: { type: stdin }",
+                        "there is no source");
     (void)topology_section(draft, root, "operators", SL_OPERATOR);
     if (topology_section(draft, root, "sinks", SL_SINK) == 0)
-        topology_refuse(draft, root, "sinks", "add sinks: with at least one, such as out: { type: stdout, inputs: [NAME] }", "there is no sink");
+        topology_refuse(
+            draft, root, "sinks",
+            "add sinks: with at least one, such as out: { type: stdout, inputs: [NAME] }",
+            "there is no sink");
     topology_dead_letters(draft, root);
     sl_draft_wire(draft);
 }
@@ -160,9 +225,11 @@ static uint32_t topology_flags(const struct sl_component *component)
     return u.source->flags;
 }
 
-static const struct sl_field *topology_field(const struct sl_component *component, const char *name, enum sl_field_type type)
+static const struct sl_field *topology_field(const struct sl_component *component, const char *name,
+                                             enum sl_field_type type)
 {
-    for (const struct sl_field *field = component->head->fields; field != NULL && field->name != NULL; field++)
+    for (const struct sl_field *field = component->head->fields;
+         field != NULL && field->name != NULL; field++)
         if (field->type == type && strcmp(field->name, name) == 0)
             return field;
     return NULL;
@@ -178,11 +245,13 @@ static const char *topology_text(const struct sl_component *component, const cha
     return text;
 }
 
-/* Brokers of one cluster in any order would be needed to be sure; written alike is what can be seen without the network. */
+/* Brokers of one cluster in any order would be needed to be sure; written alike is what can be seen
+ * without the network. */
 static bool topology_same_cluster(const struct sl_component *a, const struct sl_component *b)
 {
     const char *one = topology_text(a, "connection"), *other = topology_text(b, "connection");
-    const struct sl_field *fa = topology_field(a, "brokers", SL_F_STRINGS), *fb = topology_field(b, "brokers", SL_F_STRINGS);
+    const struct sl_field *fa = topology_field(a, "brokers", SL_F_STRINGS),
+                          *fb = topology_field(b, "brokers", SL_F_STRINGS);
     const struct sl_strings *sa, *sb;
 
     if (one != NULL || other != NULL)
@@ -209,7 +278,9 @@ static void topology_reach(struct sl_draft *draft, uint32_t index, bool *seen)
 
 static bool topology_is_exactly_once(const struct sl_component *component)
 {
-    const struct sl_field *field = component->role == SL_SINK && component->head != NULL ? topology_field(component, "exactly_once", SL_F_BOOL) : NULL;
+    const struct sl_field *field = component->role == SL_SINK && component->head != NULL
+                                       ? topology_field(component, "exactly_once", SL_F_BOOL)
+                                       : NULL;
 
     return field != NULL && *((const char *)component->config + field->offset) != 0;
 }
@@ -226,12 +297,16 @@ static void topology_exactly_once(struct sl_draft *draft, uint32_t index)
         const struct sl_component *source = &draft->items[i].component;
         if (!seen[i] || source->role != SL_SOURCE || source->head == NULL)
             continue;
-        if ((topology_flags(source) & SL_SOURCE_KAFKA) != 0 && topology_same_cluster(source, &sink->component))
+        if ((topology_flags(source) & SL_SOURCE_KAFKA) != 0 &&
+            topology_same_cluster(source, &sink->component))
             continue;
-        sl_diags_add(draft->bind.diags, false, draft->bind.file, item == NULL ? sink->component.line : item->value->line,
+        sl_diags_add(draft->bind.diags, false, draft->bind.file,
+                     item == NULL ? sink->component.line : item->value->line,
                      item == NULL ? sink->component.column : item->value->column,
-                     "read from the same Kafka connection, or leave out exactly_once: delivery is then at least once, with a sluice-origin header",
-                     "%s.exactly_once: the source %s is not on the sink's Kafka cluster", sink->setting, source->name);
+                     "read from the same Kafka connection, or leave out exactly_once: delivery is "
+                     "then at least once, with a sluice-origin header",
+                     "%s.exactly_once: the source %s is not on the sink's Kafka cluster",
+                     sink->setting, source->name);
     }
 }
 
@@ -250,18 +325,23 @@ static int topology_by_name(const void *a, const void *b)
     return strcmp((*one)->name, (*other)->name);
 }
 
-static uint64_t topology_hash_component(const struct sl_topology *topology, const struct sl_component *component, uint64_t seed)
+static uint64_t topology_hash_component(const struct sl_topology *topology,
+                                        const struct sl_component *component, uint64_t seed)
 {
     const struct sl_sink_common *sink = &component->sink;
     const struct sink_hash {
         uint64_t numbers[6], words[4];
-    } common = {{sink->backoff_min_ns, sink->backoff_max_ns, sink->deadline_ns, sink->batch_bytes, sink->batch_records, sink->batch_every_ns},
-                {sink->required, (uint64_t)sink->when_full, (uint64_t)sink->codec, sink->refused_drop}};
+    } common = {
+        {sink->backoff_min_ns, sink->backoff_max_ns, sink->deadline_ns, sink->batch_bytes,
+         sink->batch_records, sink->batch_every_ns},
+        {sink->required, (uint64_t)sink->when_full, (uint64_t)sink->codec, sink->refused_drop}};
 
-    seed = topology_hash_text(component->type, topology_hash_text(component->name, seed + (uint64_t)component->role));
+    seed = topology_hash_text(
+        component->type, topology_hash_text(component->name, seed + (uint64_t)component->role));
     seed = sl_fields_hash(component->head->fields, component->config, topology->base_dir, seed);
     for (uint32_t i = 0; i < component->inputs_count; i++)
-        seed = topology_hash_text(topology->components[component->inputs[i].component].name, seed + component->inputs[i].port);
+        seed = topology_hash_text(topology->components[component->inputs[i].component].name,
+                                  seed + component->inputs[i].port);
     if (component->role != SL_SINK)
         return seed;
     seed = XXH3_64bits_withSeed(&common, sizeof(common), seed);
@@ -272,10 +352,13 @@ static uint64_t topology_hash_component(const struct sl_topology *topology, cons
 
 static uint64_t topology_digest(struct sl_pool *pool, const struct sl_topology *topology)
 {
-    const struct sl_component **order = sl_pool_alloc(pool, topology->components_count * sizeof(struct sl_component *));
-    const uint64_t numbers[] = {topology->memory_bytes, topology->consumers, (uint64_t)topology->commit_mode, topology->commit_every_ns,
-                                topology->max_age_ns, topology->max_future_ns};
-    uint64_t hash = XXH3_64bits_withSeed(numbers, sizeof(numbers), topology_hash_text(topology->name, 1));
+    const struct sl_component **order =
+        sl_pool_alloc(pool, topology->components_count * sizeof(struct sl_component *));
+    const uint64_t numbers[] = {
+        topology->memory_bytes,    topology->consumers,  (uint64_t)topology->commit_mode,
+        topology->commit_every_ns, topology->max_age_ns, topology->max_future_ns};
+    uint64_t hash =
+        XXH3_64bits_withSeed(numbers, sizeof(numbers), topology_hash_text(topology->name, 1));
 
     hash = topology_hash_text(topology->commit_topic, hash);
     for (uint32_t i = 0; i < topology->components_count; i++)
@@ -286,15 +369,20 @@ static uint64_t topology_digest(struct sl_pool *pool, const struct sl_topology *
     return hash;
 }
 
-/* A topology's own memory: is judged here, where the file can be pointed at; the process's by whoever starts it. */
-static void topology_check_memory(struct sl_draft *draft, const struct sl_yaml *root, const struct sl_topology *topology)
+/* A topology's own memory: is judged here, where the file can be pointed at; the process's by
+ * whoever starts it. */
+static void topology_check_memory(struct sl_draft *draft, const struct sl_yaml *root,
+                                  const struct sl_topology *topology)
 {
-    uint64_t max_record_bytes = draft->process == NULL || draft->process->max_record_bytes == 0 ? SL_BATCH_BYTES : draft->process->max_record_bytes;
+    uint64_t max_record_bytes = draft->process == NULL || draft->process->max_record_bytes == 0
+                                    ? SL_BATCH_BYTES
+                                    : draft->process->max_record_bytes;
     struct sl_memory_plan plan;
     struct sl_err err;
     char *remedy;
 
-    if (topology->memory_bytes == 0 || sl_topology_memory(topology, 0, 1, max_record_bytes, &plan, &err) == 0)
+    if (topology->memory_bytes == 0 ||
+        sl_topology_memory(topology, 0, 1, max_record_bytes, &plan, &err) == 0)
         return;
     remedy = strstr(err.text, "; ");
     assert(remedy != NULL);
@@ -304,10 +392,13 @@ static void topology_check_memory(struct sl_draft *draft, const struct sl_yaml *
 
 static void topology_finish(struct sl_draft *draft, struct sl_topology *topology)
 {
-    uint32_t *counts[] = {[SL_SOURCE] = &topology->sources_count, [SL_OPERATOR] = &topology->operators_count, [SL_SINK] = &topology->sinks_count};
+    uint32_t *counts[] = {[SL_SOURCE] = &topology->sources_count,
+                          [SL_OPERATOR] = &topology->operators_count,
+                          [SL_SINK] = &topology->sinks_count};
 
     sl_draft_order(draft);
-    topology->components = sl_pool_alloc(draft->bind.pool, draft->count * sizeof(*topology->components));
+    topology->components =
+        sl_pool_alloc(draft->bind.pool, draft->count * sizeof(*topology->components));
     topology->components_count = draft->count;
     for (uint32_t i = 0; i < draft->count; i++) {
         struct sl_component *component = &draft->items[i].component;
@@ -321,23 +412,30 @@ static void topology_finish(struct sl_draft *draft, struct sl_topology *topology
     topology->digest = topology_digest(draft->bind.pool, topology);
 }
 
-/* Absolute, so that a change of folder later does not matter; the path as given where it does not exist. */
+/* Absolute, so that a change of folder later does not matter; the path as given where it does not
+ * exist. */
 static void topology_place(struct topology_owner *owner, const char *path)
 {
     char *real = realpath(path, NULL);
-    const char *whole = sl_pool_text(&owner->pool, real == NULL ? path : real, strlen(real == NULL ? path : real));
+    const char *whole =
+        sl_pool_text(&owner->pool, real == NULL ? path : real, strlen(real == NULL ? path : real));
     const char *slash = strrchr(whole, '/');
 
     free(real);
     owner->topology.path = whole;
-    owner->topology.base_dir = slash == NULL ? "." : slash == whole ? "/" : sl_pool_text(&owner->pool, whole, (size_t)(slash - whole));
+    owner->topology.base_dir = slash == NULL ? "."
+                               : slash == whole
+                                   ? "/"
+                                   : sl_pool_text(&owner->pool, whole, (size_t)(slash - whole));
 }
 
-static void topology_read(struct topology_owner *owner, struct sl_draft *draft, const struct sl_yaml *root)
+static void topology_read(struct topology_owner *owner, struct sl_draft *draft,
+                          const struct sl_yaml *root)
 {
     if (root->kind != SL_YAML_MAP) {
-        sl_diags_add(draft->bind.diags, false, draft->bind.file, root->line, root->column, "write name:, sources: and sinks:",
-                     "a topology is a mapping, not %s", sl_bind_found(&draft->bind, root));
+        sl_diags_add(draft->bind.diags, false, draft->bind.file, root->line, root->column,
+                     "write name:, sources: and sinks:", "a topology is a mapping, not %s",
+                     sl_bind_found(&draft->bind, root));
         return;
     }
     topology_settings(draft, root, &owner->topology);
@@ -347,8 +445,9 @@ static void topology_read(struct topology_owner *owner, struct sl_draft *draft, 
             topology_exactly_once(draft, i);
 }
 
-int sl_topology_load(const char *path, const struct sl_registry *registry, const struct sl_process_config *process,
-                     struct sl_diags *diags, struct sl_topology **ret_topology)
+int sl_topology_load(const char *path, const struct sl_registry *registry,
+                     const struct sl_process_config *process, struct sl_diags *diags,
+                     struct sl_topology **ret_topology)
 {
     struct topology_owner *owner = calloc(1, sizeof(*owner));
     uint32_t errors = diags->errors;
@@ -363,7 +462,9 @@ int sl_topology_load(const char *path, const struct sl_registry *registry, const
     topology_place(owner, path);
     owner->topology.connections = process == NULL ? NULL : process->connections;
     owner->topology.connections_count = process == NULL ? 0 : process->connections_count;
-    draft = (struct sl_draft){.bind = {&owner->pool, diags, path, owner->topology.base_dir}, .registry = registry, .process = process};
+    draft = (struct sl_draft){.bind = {&owner->pool, diags, path, owner->topology.base_dir},
+                              .registry = registry,
+                              .process = process};
     root = sl_yaml_load(&owner->pool, path, diags);
     if (root != NULL)
         topology_read(owner, &draft, root);

@@ -1,5 +1,6 @@
 /* units.c: amounts read and printed from tables of units.
- * Limits: at most 18 digits before a decimal point and 3 behind it, and only where the amount is a whole number of bytes or ns.
+ * Limits: at most 18 digits before a decimal point and 3 behind it, and only where the amount is a
+ * whole number of bytes or ns.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/config/units.h"
 
@@ -17,14 +18,26 @@ struct unit {
 };
 
 /* Largest first; printing takes the first that divides. */
-static const struct unit units_binary[] = {
-    {"PiB", 1ull << 50}, {"TiB", 1ull << 40}, {"GiB", 1ull << 30}, {"MiB", 1ull << 20}, {"KiB", 1ull << 10}, {NULL, 0}};
-static const struct unit units_decimal[] = {
-    {"PB", 1000000000000000ull}, {"TB", 1000000000000ull}, {"GB", 1000000000ull}, {"MB", 1000000ull},
-    {"KB", 1000ull},             {"kB", 1000ull},          {"B", 1ull},           {NULL, 0}};
-static const struct unit units_time[] = {{"w", 604800000000000ull}, {"d", 86400000000000ull}, {"h", 3600000000000ull},
-                                         {"m", 60000000000ull},     {"s", 1000000000ull},     {"ms", 1000000ull},
-                                         {"us", 1000ull},           {"ns", 1ull},             {NULL, 0}};
+static const struct unit units_binary[] = {{"PiB", 1ull << 50}, {"TiB", 1ull << 40},
+                                           {"GiB", 1ull << 30}, {"MiB", 1ull << 20},
+                                           {"KiB", 1ull << 10}, {NULL, 0}};
+static const struct unit units_decimal[] = {{"PB", 1000000000000000ull},
+                                            {"TB", 1000000000000ull},
+                                            {"GB", 1000000000ull},
+                                            {"MB", 1000000ull},
+                                            {"KB", 1000ull},
+                                            {"kB", 1000ull},
+                                            {"B", 1ull},
+                                            {NULL, 0}};
+static const struct unit units_time[] = {{"w", 604800000000000ull},
+                                         {"d", 86400000000000ull},
+                                         {"h", 3600000000000ull},
+                                         {"m", 60000000000ull},
+                                         {"s", 1000000000ull},
+                                         {"ms", 1000000ull},
+                                         {"us", 1000ull},
+                                         {"ns", 1ull},
+                                         {NULL, 0}};
 static const struct unit units_per[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}, {NULL, 0}};
 
 #define units_refuse(err, ...) sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, __VA_ARGS__)
@@ -83,18 +96,28 @@ static enum amount decimal_scale(const struct decimal *decimal, uint64_t scale, 
         return AMOUNT_LARGE;
     if (part % decimal->part_scale != 0)
         return AMOUNT_UNEVEN;
-    return __builtin_add_overflow(whole, part / decimal->part_scale, ret) ? AMOUNT_LARGE : AMOUNT_FINE;
+    return __builtin_add_overflow(whole, part / decimal->part_scale, ret) ? AMOUNT_LARGE
+                                                                          : AMOUNT_FINE;
 }
 
 static int bytes_refuse(const char *text, enum amount amount, struct sl_err *err)
 {
     if (amount == AMOUNT_LARGE)
-        return units_refuse(err, TEXT_FORMAT " is too large or has too many digits for a size: write at most 8191PiB and "
-                                             "three digits behind the point", text);
+        return units_refuse(
+            err,
+            TEXT_FORMAT
+            " is too large or has too many digits for a size: write at most 8191PiB and "
+            "three digits behind the point",
+            text);
     if (amount == AMOUNT_UNEVEN)
-        return units_refuse(err, TEXT_FORMAT " is not a whole number of bytes: write a smaller unit", text);
-    return units_refuse(err, "\"" TEXT_FORMAT "\" is not a size: write a size such as 128MiB (KiB, MiB, GiB, TiB; KB, MB, GB, "
-                             "TB; a plain number is bytes)", text);
+        return units_refuse(
+            err, TEXT_FORMAT " is not a whole number of bytes: write a smaller unit", text);
+    return units_refuse(
+        err,
+        "\"" TEXT_FORMAT
+        "\" is not a size: write a size such as 128MiB (KiB, MiB, GiB, TiB; KB, MB, GB, "
+        "TB; a plain number is bytes)",
+        text);
 }
 
 int sl_bytes_scan(const char *text, uint64_t *ret_bytes, struct sl_err *err)
@@ -123,13 +146,25 @@ int sl_bytes_scan(const char *text, uint64_t *ret_bytes, struct sl_err *err)
 static int duration_refuse(const char *text, enum amount amount, struct sl_err *err)
 {
     if (amount == AMOUNT_LARGE)
-        return units_refuse(err, TEXT_FORMAT " is too long or has too many digits for a duration: write at most 30000w and "
-                                             "three digits behind the point", text);
+        return units_refuse(
+            err,
+            TEXT_FORMAT
+            " is too long or has too many digits for a duration: write at most 30000w and "
+            "three digits behind the point",
+            text);
     if (amount == AMOUNT_UNEVEN)
-        return units_refuse(err, TEXT_FORMAT " is not a whole number of nanoseconds: write a smaller unit", text);
+        return units_refuse(
+            err, TEXT_FORMAT " is not a whole number of nanoseconds: write a smaller unit", text);
     if (text[0] != '\0' && strspn(text, "0123456789") == strlen(text))
-        return units_refuse(err, "\"" TEXT_FORMAT "\" has no unit: write %.64ss for seconds (ns, us, ms, s, m, h, d, w)", text, text);
-    return units_refuse(err, "\"" TEXT_FORMAT "\" is not a duration: write a duration such as 100ms, 60s, 5m, 1h30m or 7d", text);
+        return units_refuse(err,
+                            "\"" TEXT_FORMAT
+                            "\" has no unit: write %.64ss for seconds (ns, us, ms, s, m, h, d, w)",
+                            text, text);
+    return units_refuse(
+        err,
+        "\"" TEXT_FORMAT
+        "\" is not a duration: write a duration such as 100ms, 60s, 5m, 1h30m or 7d",
+        text);
 }
 
 static size_t units_letters(const char *text)
@@ -149,8 +184,10 @@ int sl_duration_scan(const char *text, uint64_t *ret_ns, struct sl_err *err)
         return *ret_ns = 0, 0;
     for (const char *at = text; at == text || *at != '\0';) {
         struct decimal decimal;
-        size_t digits = decimal_scan(at, &decimal), letters = digits == 0 ? 0 : units_letters(at + digits);
-        const struct unit *unit = letters == 0 ? NULL : units_find(units_time, at + digits, letters);
+        size_t digits = decimal_scan(at, &decimal),
+               letters = digits == 0 ? 0 : units_letters(at + digits);
+        const struct unit *unit =
+            letters == 0 ? NULL : units_find(units_time, at + digits, letters);
         uint64_t part = 0;
         enum amount amount;
         if (unit == NULL || unit->scale >= last_scale) /* 30m1h and 1m1m are slips of the pen */
@@ -167,7 +204,8 @@ int sl_duration_scan(const char *text, uint64_t *ret_ns, struct sl_err *err)
     return 0;
 }
 
-/* Digits with at most one point and an exponent; never a sign, nan or inf, which strtod would take. */
+/* Digits with at most one point and an exponent; never a sign, nan or inf, which strtod would take.
+ */
 static size_t real_scan(const char *text, double *ret)
 {
     size_t at = strspn(text, "0123456789");
@@ -197,10 +235,15 @@ int sl_rate_scan(const char *text, double *ret_per_s, struct sl_err *err)
     const struct unit *per;
 
     if (at > 0 && text[at] == '\0')
-        return units_refuse(err, "\"" TEXT_FORMAT "\" has no unit of time: write %.64s/s", text, text);
-    per = at > 0 && text[at] == '/' ? units_find(units_per, text + at + 1, strlen(text + at + 1)) : NULL;
+        return units_refuse(err, "\"" TEXT_FORMAT "\" has no unit of time: write %.64s/s", text,
+                            text);
+    per = at > 0 && text[at] == '/' ? units_find(units_per, text + at + 1, strlen(text + at + 1))
+                                    : NULL;
     if (per == NULL)
-        return units_refuse(err, "\"" TEXT_FORMAT "\" is not a rate: write a rate such as 5000/s or 10/m (s, m, h, d)", text);
+        return units_refuse(err,
+                            "\"" TEXT_FORMAT
+                            "\" is not a rate: write a rate such as 5000/s or 10/m (s, m, h, d)",
+                            text);
     *ret_per_s = amount / (double)per->scale;
     return 0;
 }
@@ -212,12 +255,15 @@ int sl_share_scan(const char *text, double *ret_share, struct sl_err *err)
     bool percent = at > 0 && text[at] == '%';
 
     if (at == 0 || text[at + percent] != '\0')
-        return units_refuse(err, "\"" TEXT_FORMAT "\" is not a share: write a share such as 10%% or 0.1", text);
+        return units_refuse(
+            err, "\"" TEXT_FORMAT "\" is not a share: write a share such as 10%% or 0.1", text);
     if (!percent && amount > 1 && amount <= 100)
-        return units_refuse(err, TEXT_FORMAT " without %% is more than everything: write %.64s%%", text, text);
+        return units_refuse(err, TEXT_FORMAT " without %% is more than everything: write %.64s%%",
+                            text, text);
     amount = percent ? amount / 100 : amount;
     if (amount > 1)
-        return units_refuse(err, TEXT_FORMAT " is more than everything: write a share of at most 100%%", text);
+        return units_refuse(
+            err, TEXT_FORMAT " is more than everything: write a share of at most 100%%", text);
     *ret_share = amount;
     return 0;
 }
@@ -228,9 +274,11 @@ int sl_count_scan(const char *text, uint64_t *ret_count, struct sl_err *err)
     size_t at = decimal_scan(text, &decimal);
 
     if (at == 0 || text[at] != '\0' || decimal.part_scale != 1)
-        return units_refuse(err, "\"" TEXT_FORMAT "\" is not a whole number: write digits only, such as 8", text);
+        return units_refuse(
+            err, "\"" TEXT_FORMAT "\" is not a whole number: write digits only, such as 8", text);
     if (decimal.too_long)
-        return units_refuse(err, TEXT_FORMAT " is too large: write at most 18446744073709551615", text);
+        return units_refuse(err, TEXT_FORMAT " is too large: write at most 18446744073709551615",
+                            text);
     *ret_count = decimal.whole;
     return 0;
 }
@@ -249,7 +297,8 @@ void sl_bytes_print(uint64_t amount_bytes, char out[SL_UNITS_TEXT])
     if (amount_bytes == 0 || amount_bytes % unit->scale != 0)
         (void)snprintf(out, SL_UNITS_TEXT, "%llu", (unsigned long long)amount_bytes);
     else
-        (void)snprintf(out, SL_UNITS_TEXT, "%llu%s", (unsigned long long)(amount_bytes / unit->scale), unit->name);
+        (void)snprintf(out, SL_UNITS_TEXT, "%llu%s",
+                       (unsigned long long)(amount_bytes / unit->scale), unit->name);
 }
 
 void sl_duration_print(uint64_t duration_ns, char out[SL_UNITS_TEXT])
@@ -260,11 +309,12 @@ void sl_duration_print(uint64_t duration_ns, char out[SL_UNITS_TEXT])
         (void)snprintf(out, SL_UNITS_TEXT, "0s");
         return;
     }
-    for (const struct unit *unit = units_time + 1; unit->name != NULL; unit++) { /* weeks are read, days are written */
+    for (const struct unit *unit = units_time + 1; unit->name != NULL;
+         unit++) { /* weeks are read, days are written */
         if (duration_ns < unit->scale)
             continue;
-        at += snprintf(out + at, (size_t)(SL_UNITS_TEXT - at), "%llu%s", (unsigned long long)(duration_ns / unit->scale),
-                       unit->name);
+        at += snprintf(out + at, (size_t)(SL_UNITS_TEXT - at), "%llu%s",
+                       (unsigned long long)(duration_ns / unit->scale), unit->name);
         duration_ns %= unit->scale;
     }
 }
@@ -301,7 +351,8 @@ void sl_share_print(double share, char out[SL_UNITS_TEXT])
     for (int digits = 1; digits <= 17; digits++) {
         char percent[40];
         (void)snprintf(percent, sizeof(percent), "%.*g", digits, share * 100);
-        if (strtod(percent, NULL) / 100 == share && strlen(percent) < 12 && strchr(percent, 'e') == NULL) {
+        if (strtod(percent, NULL) / 100 == share && strlen(percent) < 12 &&
+            strchr(percent, 'e') == NULL) {
             (void)snprintf(out, SL_UNITS_TEXT, "%s%%", percent);
             return;
         }

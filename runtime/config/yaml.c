@@ -1,5 +1,6 @@
-/* yaml.c: libfyaml's events, built into our tree. An anchor's node is shared by its aliases; weights keep a document that doubles
- * itself by aliases (a "billion laughs") from ever being walked.
+/* yaml.c: libfyaml's events, built into our tree. An anchor's node is shared by its aliases;
+ * weights keep a document that doubles itself by aliases (a "billion laughs") from ever being
+ * walked.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/config/yaml.h"
 
@@ -41,8 +42,9 @@ struct yaml_build {
     bool failed;
 };
 
-#define yaml_fail(build, line, column, remedy, ...)                                                                    \
-    ((build)->failed = true, sl_diags_add((build)->diags, false, (build)->name, line, column, remedy, __VA_ARGS__))
+#define yaml_fail(build, line, column, remedy, ...)                                                \
+    ((build)->failed = true,                                                                       \
+     sl_diags_add((build)->diags, false, (build)->name, line, column, remedy, __VA_ARGS__))
 
 const struct sl_yaml_item *sl_yaml_find(const struct sl_yaml *map, const char *key)
 {
@@ -55,7 +57,8 @@ const struct sl_yaml_item *sl_yaml_find(const struct sl_yaml *map, const char *k
 bool sl_yaml_is_null(const struct sl_yaml *node)
 {
     return node->kind == SL_YAML_SCALAR && !node->quoted &&
-           (node->text[0] == '\0' || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0);
+           (node->text[0] == '\0' || strcmp(node->text, "~") == 0 ||
+            strcmp(node->text, "null") == 0);
 }
 
 /* "sinks.out.dir: " for the value that is being read; empty at the top. */
@@ -65,7 +68,8 @@ static const char *yaml_setting(const struct yaml_build *build)
 
     for (uint32_t i = 0; i < build->depth; i++)
         if (build->frames[i].node->kind == SL_YAML_MAP && build->frames[i].has_key)
-            path = sl_pool_printf(build->pool, "%s%s%.80s", path, path[0] == '\0' ? "" : ".", build->frames[i].key.key);
+            path = sl_pool_printf(build->pool, "%s%s%.80s", path, path[0] == '\0' ? "" : ".",
+                                  build->frames[i].key.key);
     return path[0] == '\0' ? "" : sl_pool_printf(build->pool, "%s: ", path);
 }
 
@@ -77,9 +81,11 @@ static void yaml_append(struct yaml_build *build, struct sl_yaml *to, struct sl_
     to->items[to->count++] = item;
     to->weight += item.value->weight;
     if (to->kind == SL_YAML_MAP && to->count > MAP_KEYS_MAX)
-        yaml_fail(build, item.key_line, item.key_column, "split the file", "more than %d keys in one mapping", MAP_KEYS_MAX);
+        yaml_fail(build, item.key_line, item.key_column, "split the file",
+                  "more than %d keys in one mapping", MAP_KEYS_MAX);
     else if (to->weight > SL_YAML_NODES)
-        yaml_fail(build, item.value->line, item.value->column, "write fewer aliases, or split the file",
+        yaml_fail(build, item.value->line, item.value->column,
+                  "write fewer aliases, or split the file",
                   "more than %d values once aliases are written out", SL_YAML_NODES);
 }
 
@@ -88,7 +94,8 @@ static void yaml_merge_map(struct yaml_build *build, struct sl_yaml *to, const s
     for (uint32_t i = 0; i < from->count && !build->failed; i++) {
         struct sl_yaml_item item = from->items[i];
         item.merged = true;
-        if (sl_yaml_find(to, item.key) == NULL) /* keys of the map itself, and earlier merges, win */
+        if (sl_yaml_find(to, item.key) ==
+            NULL) /* keys of the map itself, and earlier merges, win */
             yaml_append(build, to, item);
     }
 }
@@ -106,7 +113,8 @@ static void yaml_merge(struct yaml_build *build, struct sl_yaml *to, const struc
         if (i + 1 == from->count)
             return;
     }
-    yaml_fail(build, from->line, from->column, "write <<: *anchor of a mapping, or a list of at most 16 such",
+    yaml_fail(build, from->line, from->column,
+              "write <<: *anchor of a mapping, or a list of at most 16 such",
               "a merge key needs mappings");
 }
 
@@ -117,8 +125,10 @@ static void yaml_add_pair(struct yaml_build *build, struct sl_yaml *to, struct s
         if (strcmp(to->items[i].key, item.key) != 0)
             continue;
         if (!to->items[i].merged) {
-            yaml_fail(build, item.key_line, item.key_column, "write it once", "%sthe key \"%.64s\" is set twice, first in line %u column %u",
-                      yaml_setting(build), item.key, to->items[i].key_line, to->items[i].key_column);
+            yaml_fail(build, item.key_line, item.key_column, "write it once",
+                      "%sthe key \"%.64s\" is set twice, first in line %u column %u",
+                      yaml_setting(build), item.key, to->items[i].key_line,
+                      to->items[i].key_column);
             return;
         }
         to->weight += item.value->weight - to->items[i].value->weight;
@@ -128,19 +138,22 @@ static void yaml_add_pair(struct yaml_build *build, struct sl_yaml *to, struct s
     yaml_append(build, to, item);
 }
 
-static void yaml_add_key(struct yaml_build *build, struct yaml_frame *frame, const struct sl_yaml *node)
+static void yaml_add_key(struct yaml_build *build, struct yaml_frame *frame,
+                         const struct sl_yaml *node)
 {
     if (node->kind != SL_YAML_SCALAR) {
-        yaml_fail(build, node->line, node->column, "write a plain word before the colon", "a key is a word, not a %s",
-                  node->kind == SL_YAML_LIST ? "list" : "mapping");
+        yaml_fail(build, node->line, node->column, "write a plain word before the colon",
+                  "a key is a word, not a %s", node->kind == SL_YAML_LIST ? "list" : "mapping");
         return;
     }
     frame->has_key = true;
     frame->merge = !node->quoted && strcmp(node->text, "<<") == 0;
     if (frame->merge && frame->merged)
-        yaml_fail(build, node->line, node->column, "write one <<: [*first, *second]", "the merge key << is set twice");
+        yaml_fail(build, node->line, node->column, "write one <<: [*first, *second]",
+                  "the merge key << is set twice");
     frame->merged = frame->merged || frame->merge;
-    frame->key = (struct sl_yaml_item){.key = node->text, .key_line = node->line, .key_column = node->column};
+    frame->key = (struct sl_yaml_item){
+        .key = node->text, .key_line = node->line, .key_column = node->column};
 }
 
 static void yaml_add(struct yaml_build *build, const struct sl_yaml *node)
@@ -150,7 +163,9 @@ static void yaml_add(struct yaml_build *build, const struct sl_yaml *node)
     if (frame == NULL) {
         build->root = node;
     } else if (frame->node->kind == SL_YAML_LIST) {
-        yaml_append(build, frame->node, (struct sl_yaml_item){.key_line = node->line, .key_column = node->column, .value = node});
+        yaml_append(build, frame->node,
+                    (struct sl_yaml_item){
+                        .key_line = node->line, .key_column = node->column, .value = node});
     } else if (!frame->has_key) {
         yaml_add_key(build, frame, node);
     } else {
@@ -173,7 +188,8 @@ static bool yaml_at_key(const struct yaml_build *build)
 
 /* ---- events ---- */
 
-static struct sl_yaml *yaml_node(struct yaml_build *build, struct fy_event *event, enum sl_yaml_kind kind)
+static struct sl_yaml *yaml_node(struct yaml_build *build, struct fy_event *event,
+                                 enum sl_yaml_kind kind)
 {
     const struct fy_mark *mark = fy_event_start_mark(event);
     struct sl_yaml *node = sl_pool_alloc(build->pool, sizeof(*node));
@@ -183,11 +199,13 @@ static struct sl_yaml *yaml_node(struct yaml_build *build, struct fy_event *even
     node->line = mark == NULL ? 1 : (uint32_t)mark->line + 1;
     node->column = mark == NULL ? 1 : (uint32_t)mark->column + 1;
     if (fy_event_get_tag_token(event) != NULL)
-        yaml_fail(build, node->line, node->column, "leave out the tag", "tags (!…) have no meaning here");
+        yaml_fail(build, node->line, node->column, "leave out the tag",
+                  "tags (!…) have no meaning here");
     return node;
 }
 
-/* By the iterator: fy_token_get_text leaks a kilobyte for a quoted text with many escapes (libfyaml 0.7.12). */
+/* By the iterator: fy_token_get_text leaks a kilobyte for a quoted text with many escapes (libfyaml
+ * 0.7.12). */
 static const char *yaml_token_text(struct yaml_build *build, struct fy_token *token)
 {
     struct fy_token_iter *iter = token == NULL ? NULL : fy_token_iter_create(token);
@@ -209,13 +227,15 @@ static const char *yaml_token_text(struct yaml_build *build, struct fy_token *to
     return copy;
 }
 
-static uint32_t yaml_anchor(struct yaml_build *build, struct fy_event *event, const struct sl_yaml *node)
+static uint32_t yaml_anchor(struct yaml_build *build, struct fy_event *event,
+                            const struct sl_yaml *node)
 {
     struct fy_token *token = fy_event_get_anchor_token(event);
 
     if (token == NULL)
         return 0;
-    build->anchors = sl_pool_grow(build->pool, build->anchors, build->anchors_count, sizeof(*build->anchors));
+    build->anchors =
+        sl_pool_grow(build->pool, build->anchors, build->anchors_count, sizeof(*build->anchors));
     build->anchors[build->anchors_count++] =
         (struct yaml_anchor){yaml_token_text(build, token), node, node->kind != SL_YAML_SCALAR};
     return build->anchors_count;
@@ -226,10 +246,12 @@ static void yaml_open(struct yaml_build *build, struct fy_event *event, enum sl_
     struct sl_yaml *node = yaml_node(build, event, kind);
 
     if (build->depth == SL_YAML_DEPTH) {
-        yaml_fail(build, node->line, node->column, "write it flatter", "more than %d levels deep", SL_YAML_DEPTH);
+        yaml_fail(build, node->line, node->column, "write it flatter", "more than %d levels deep",
+                  SL_YAML_DEPTH);
         return;
     }
-    build->frames[build->depth] = (struct yaml_frame){.node = node, .anchor = yaml_anchor(build, event, node)};
+    build->frames[build->depth] =
+        (struct yaml_frame){.node = node, .anchor = yaml_anchor(build, event, node)};
     build->depth++;
 }
 
@@ -243,8 +265,10 @@ static void yaml_close(struct yaml_build *build)
     yaml_add(build, frame->node);
 }
 
-/* libfyaml's mark of a quoted scalar stands behind the quote, and that of an empty one at the file's start. */
-static void yaml_place_scalar(const struct yaml_build *build, struct sl_yaml *node, struct fy_token *token)
+/* libfyaml's mark of a quoted scalar stands behind the quote, and that of an empty one at the
+ * file's start. */
+static void yaml_place_scalar(const struct yaml_build *build, struct sl_yaml *node,
+                              struct fy_token *token)
 {
     const struct yaml_frame *frame = build->depth == 0 ? NULL : &build->frames[build->depth - 1];
     enum fy_scalar_style style = token == NULL ? FYSS_PLAIN : fy_token_scalar_style(token);
@@ -269,7 +293,8 @@ static void yaml_scalar(struct yaml_build *build, struct fy_event *event)
     if (!yaml_at_key(build)) {
         text = sl_yaml_substitute(build->pool, node->text, &problem, &remedy);
         if (text == NULL)
-            sl_diags_add(build->diags, false, build->name, node->line, node->column, remedy, "%s%s", yaml_setting(build), problem);
+            sl_diags_add(build->diags, false, build->name, node->line, node->column, remedy, "%s%s",
+                         yaml_setting(build), problem);
         else
             node->text = text;
     }
@@ -282,18 +307,20 @@ static void yaml_alias(struct yaml_build *build, struct fy_event *event)
     struct sl_yaml *here = yaml_node(build, event, SL_YAML_SCALAR);
     const char *name = yaml_token_text(build, fy_event_get_token(event));
 
-    here->column -= here->column > 1; /* the mark stands behind the star */
+    here->column -= here->column > 1;                     /* the mark stands behind the star */
     for (uint32_t i = build->anchors_count; i > 0; i--) { /* the latest of a name counts */
         const struct yaml_anchor *anchor = &build->anchors[i - 1];
         if (strcmp(anchor->name, name) != 0)
             continue;
         if (anchor->open)
-            yaml_fail(build, here->line, here->column, "name another anchor", "the alias *%.64s stands inside its own anchor", name);
+            yaml_fail(build, here->line, here->column, "name another anchor",
+                      "the alias *%.64s stands inside its own anchor", name);
         else
             yaml_add(build, anchor->node);
         return;
     }
-    yaml_fail(build, here->line, here->column, "define it above with &NAME", "the alias *%.64s has no anchor", name);
+    yaml_fail(build, here->line, here->column, "define it above with &NAME",
+              "the alias *%.64s has no anchor", name);
 }
 
 static void yaml_document(struct yaml_build *build, struct fy_event *event)
@@ -301,24 +328,38 @@ static void yaml_document(struct yaml_build *build, struct fy_event *event)
     const struct fy_mark *mark = fy_event_start_mark(event);
 
     if (++build->documents > 1)
-        yaml_fail(build, mark == NULL ? 1 : (uint32_t)mark->line + 1, mark == NULL ? 1 : (uint32_t)mark->column + 1,
-                  "write one document a file", "a second document begins");
+        yaml_fail(build, mark == NULL ? 1 : (uint32_t)mark->line + 1,
+                  mark == NULL ? 1 : (uint32_t)mark->column + 1, "write one document a file",
+                  "a second document begins");
 }
 
 static void yaml_event(struct yaml_build *build, struct fy_event *event)
 {
     switch (event->type) {
-    case FYET_DOCUMENT_START: yaml_document(build, event); break;
-    case FYET_MAPPING_START: yaml_open(build, event, SL_YAML_MAP); break;
-    case FYET_SEQUENCE_START: yaml_open(build, event, SL_YAML_LIST); break;
+    case FYET_DOCUMENT_START:
+        yaml_document(build, event);
+        break;
+    case FYET_MAPPING_START:
+        yaml_open(build, event, SL_YAML_MAP);
+        break;
+    case FYET_SEQUENCE_START:
+        yaml_open(build, event, SL_YAML_LIST);
+        break;
     case FYET_MAPPING_END:
-    case FYET_SEQUENCE_END: yaml_close(build); break;
-    case FYET_SCALAR: yaml_scalar(build, event); break;
-    case FYET_ALIAS: yaml_alias(build, event); break;
+    case FYET_SEQUENCE_END:
+        yaml_close(build);
+        break;
+    case FYET_SCALAR:
+        yaml_scalar(build, event);
+        break;
+    case FYET_ALIAS:
+        yaml_alias(build, event);
+        break;
     case FYET_NONE:
     case FYET_STREAM_START:
     case FYET_STREAM_END:
-    case FYET_DOCUMENT_END: break;
+    case FYET_DOCUMENT_END:
+        break;
     }
 }
 
@@ -331,8 +372,10 @@ static void yaml_syntax(struct yaml_build *build, struct fy_diag *diag)
     if (error == NULL)
         yaml_fail(build, 1, 1, "see https://yaml.org for the syntax", "this is not YAML");
     else
-        yaml_fail(build, error->line > 0 ? (uint32_t)error->line : 1, error->column > 0 ? (uint32_t)error->column : 1,
-                  "check the indentation, quotes and brackets before this place", "not YAML: %.200s", error->msg);
+        yaml_fail(build, error->line > 0 ? (uint32_t)error->line : 1,
+                  error->column > 0 ? (uint32_t)error->column : 1,
+                  "check the indentation, quotes and brackets before this place",
+                  "not YAML: %.200s", error->msg);
 }
 
 static void yaml_run(struct yaml_build *build, struct fy_parser *parser, struct fy_diag *diag)
@@ -351,15 +394,20 @@ static void yaml_run(struct yaml_build *build, struct fy_parser *parser, struct 
 
 static uint32_t yaml_utf8(const unsigned char *at, size_t left)
 {
-    uint32_t bytes = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+    uint32_t bytes = at[0] < 0x80   ? 1
+                     : at[0] < 0xc2 ? 0
+                     : at[0] < 0xe0 ? 2
+                     : at[0] < 0xf0 ? 3
+                     : at[0] < 0xf5 ? 4
+                                    : 0;
 
     if (bytes == 0 || bytes > left || at[0] == 0)
         return 0;
     for (uint32_t i = 1; i < bytes; i++)
         if ((at[i] & 0xc0) != 0x80)
             return 0;
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf0 && at[1] < 0x90) ||
-        (at[0] == 0xf4 && at[1] > 0x8f))
+    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
+        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
         return 0;
     return bytes;
 }
@@ -375,7 +423,8 @@ static bool yaml_check_text(struct yaml_build *build, const char *text, size_t b
     for (size_t at = 0; at < bytes;) {
         uint32_t step = yaml_utf8((const unsigned char *)text + at, bytes - at);
         if (step == 0) {
-            yaml_fail(build, line, column, "save the file as UTF-8 text", "byte 0x%02x is not UTF-8 text", (unsigned char)text[at]);
+            yaml_fail(build, line, column, "save the file as UTF-8 text",
+                      "byte 0x%02x is not UTF-8 text", (unsigned char)text[at]);
             return false;
         }
         column = text[at] == '\n' ? 1 : column + 1;
@@ -385,7 +434,8 @@ static bool yaml_check_text(struct yaml_build *build, const char *text, size_t b
     return true;
 }
 
-const struct sl_yaml *sl_yaml_parse(struct sl_pool *pool, const char *name, const char *text, size_t bytes, struct sl_diags *diags)
+const struct sl_yaml *sl_yaml_parse(struct sl_pool *pool, const char *name, const char *text,
+                                    size_t bytes, struct sl_diags *diags)
 {
     struct yaml_build build = {.pool = pool, .name = name, .diags = diags};
     struct fy_diag *diag = NULL;
@@ -400,8 +450,8 @@ const struct sl_yaml *sl_yaml_parse(struct sl_pool *pool, const char *name, cons
     diag = fy_diag_create(&diag_cfg);
     if (diag != NULL) {
         fy_diag_set_collect_errors(diag, true);
-        parser = fy_parser_create(&(struct fy_parse_cfg){.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_DEFAULT_VERSION_1_2,
-                                                         .diag = diag});
+        parser = fy_parser_create(&(struct fy_parse_cfg){
+            .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_DEFAULT_VERSION_1_2, .diag = diag});
     }
     if (parser == NULL || fy_parser_set_string(parser, text, bytes) != 0)
         yaml_fail(&build, 1, 1, "free some memory", "no memory for the YAML parser");
@@ -457,7 +507,8 @@ const struct sl_yaml *sl_yaml_load(struct sl_pool *pool, const char *path, struc
     if (fd >= 0)
         (void)close(fd);
     if (status != 0)
-        sl_diags_add(diags, false, path, 0, 0, "name a YAML file that this user may read", "cannot read the file: %s", strerror(-status));
+        sl_diags_add(diags, false, path, 0, 0, "name a YAML file that this user may read",
+                     "cannot read the file: %s", strerror(-status));
     else
         root = sl_yaml_parse(pool, path, data, bytes, diags);
     free(data);

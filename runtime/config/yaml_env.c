@@ -1,4 +1,5 @@
-/* yaml_env.c: ${VAR} and ${VAR:-default} in scalars. What a variable holds is not looked into again.
+/* yaml_env.c: ${VAR} and ${VAR:-default} in scalars. What a variable holds is not looked into
+ * again.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
@@ -34,11 +35,13 @@ static bool env_is_name(const char *name)
 {
     if (name[0] == '\0' || (name[0] >= '0' && name[0] <= '9'))
         return false;
-    return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
+    return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") ==
+           strlen(name);
 }
 
 /* `inner` is what stands between the braces. */
-static const char *env_value(struct sl_pool *pool, char *inner, const char **ret_problem, const char **ret_remedy)
+static const char *env_value(struct sl_pool *pool, char *inner, const char **ret_problem,
+                             const char **ret_remedy)
 {
     char *fallback = strstr(inner, ":-");
     const char *value;
@@ -63,7 +66,8 @@ static const char *env_value(struct sl_pool *pool, char *inner, const char **ret
 }
 
 /* One ${…} at *at, which moves behind it. */
-static const char *env_braces(struct sl_pool *pool, const char **at, const char **ret_problem, const char **ret_remedy)
+static const char *env_braces(struct sl_pool *pool, const char **at, const char **ret_problem,
+                              const char **ret_remedy)
 {
     const char *end = strchr(*at, '}'), *begin = *at + 2;
 
@@ -73,10 +77,12 @@ static const char *env_braces(struct sl_pool *pool, const char **at, const char 
         return NULL;
     }
     *at = end + 1;
-    return env_value(pool, sl_pool_text(pool, begin, (size_t)(end - begin)), ret_problem, ret_remedy);
+    return env_value(pool, sl_pool_text(pool, begin, (size_t)(end - begin)), ret_problem,
+                     ret_remedy);
 }
 
-const char *sl_yaml_substitute(struct sl_pool *pool, const char *text, const char **ret_problem, const char **ret_remedy)
+const char *sl_yaml_substitute(struct sl_pool *pool, const char *text, const char **ret_problem,
+                               const char **ret_remedy)
 {
     struct env_out out = {.pool = pool};
     bool fits = true;

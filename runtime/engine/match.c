@@ -1,7 +1,9 @@
-/* match.c: a condition's tree mirrored with what evaluation needs: columns, caches, scratch selections.
+/* match.c: a condition's tree mirrored with what evaluation needs: columns, caches, scratch
+ * selections.
  *
- * A node writes 0 or 1 for each record of the selection it is given. ALL gives its next child only the records that still match, ANY only
- * those that do not yet; so both write straight into the result, and children are sorted, cheap ones first.
+ * A node writes 0 or 1 for each record of the selection it is given. ALL gives its next child only
+ * the records that still match, ANY only those that do not yet; so both write straight into the
+ * result, and children are sorted, cheap ones first.
  * Invariant: a selection never holds more than SL_BATCH_RECORDS indices.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/engine/match.h"
@@ -57,8 +59,11 @@ struct match_run {
 static uint32_t match_test_cost(const struct sl_cond *cond)
 {
     uint32_t field = cond->name.kind == SL_NAME_LEVEL || cond->name.kind == SL_NAME_TOPIC ? 1
-                     : cond->name.kind == SL_NAME_SERVICE || cond->name.kind == SL_NAME_TIME || cond->name.kind == SL_NAME_APPEND_TIME ? 2
-                     : cond->name.kind == SL_NAME_HEADER ? 20 : 5;
+                     : cond->name.kind == SL_NAME_SERVICE || cond->name.kind == SL_NAME_TIME ||
+                             cond->name.kind == SL_NAME_APPEND_TIME
+                         ? 2
+                     : cond->name.kind == SL_NAME_HEADER ? 20
+                                                         : 5;
 
     if (cond->name.kind == SL_NAME_SERVICE || cond->name.kind == SL_NAME_LEVEL)
         return field;
@@ -107,14 +112,16 @@ static int match_by_cost(const void *a, const void *b)
     return ((*one)->cost > (*other)->cost) - ((*one)->cost < (*other)->cost);
 }
 
-static int match_node_new(const struct sl_cond *cond, struct sl_names *names, struct match_node **ret_node, struct sl_err *err);
+static int match_node_new(const struct sl_cond *cond, struct sl_names *names,
+                          struct match_node **ret_node, struct sl_err *err);
 
 static int match_bind_items(struct match_node *node, struct sl_names *names, struct sl_err *err)
 {
     const struct sl_cond *cond = node->cond;
 
     node->items = calloc(cond->count, sizeof(struct match_node *));
-    node->scratch = cond->kind == SL_COND_NOT ? NULL : malloc(SL_BATCH_RECORDS * sizeof(*node->scratch));
+    node->scratch =
+        cond->kind == SL_COND_NOT ? NULL : malloc(SL_BATCH_RECORDS * sizeof(*node->scratch));
     if (node->items == NULL || (node->scratch == NULL && cond->kind != SL_COND_NOT))
         return match_no_memory(err);
     for (uint32_t i = 0; i < cond->count; i++) {
@@ -128,7 +135,8 @@ static int match_bind_items(struct match_node *node, struct sl_names *names, str
 }
 
 /* On failure *ret_node holds what was made, for the caller's free. */
-static int match_node_new(const struct sl_cond *cond, struct sl_names *names, struct match_node **ret_node, struct sl_err *err)
+static int match_node_new(const struct sl_cond *cond, struct sl_names *names,
+                          struct match_node **ret_node, struct sl_err *err)
 {
     struct match_node *node = calloc(1, sizeof(*node));
 
@@ -137,7 +145,8 @@ static int match_node_new(const struct sl_cond *cond, struct sl_names *names, st
         return match_no_memory(err);
     node->cond = cond;
     node->column = -1;
-    return cond->kind == SL_COND_TEST ? match_bind_test(node, names, err) : match_bind_items(node, names, err);
+    return cond->kind == SL_COND_TEST ? match_bind_test(node, names, err)
+                                      : match_bind_items(node, names, err);
 }
 
 static int match_patterns_new(struct sl_bound_cond *bound, struct sl_err *err)
@@ -155,7 +164,8 @@ static int match_patterns_new(struct sl_bound_cond *bound, struct sl_err *err)
     return 0;
 }
 
-int sl_cond_bind(const struct sl_cond *cond, struct sl_names *names, struct sl_bound_cond **ret_bound, struct sl_err *err)
+int sl_cond_bind(const struct sl_cond *cond, struct sl_names *names,
+                 struct sl_bound_cond **ret_bound, struct sl_err *err)
 {
     struct sl_bound_cond *bound = calloc(1, sizeof(*bound));
     int status = bound == NULL ? match_no_memory(err) : match_patterns_new(bound, err);
@@ -195,7 +205,8 @@ static bool match_equals(const struct match_value *value, const struct sl_operan
 
     if (operand->number.is && value->type == SL_T_NUMBER) {
         number = sl_number_of(value->text);
-        return number.is ? sl_number_compare(&number, &operand->number) == 0 : sl_slice_eq(value->text, operand->text);
+        return number.is ? sl_number_compare(&number, &operand->number) == 0
+                         : sl_slice_eq(value->text, operand->text);
     }
     return sl_slice_eq(value->text, operand->text);
 }
@@ -203,7 +214,8 @@ static bool match_equals(const struct match_value *value, const struct sl_operan
 /* Numbers as numbers when both sides are, else by bytes; a prefix is smaller. */
 static int match_compare(const struct match_value *value, const struct sl_operand *operand)
 {
-    uint32_t bytes = value->text.bytes < operand->text.bytes ? value->text.bytes : operand->text.bytes;
+    uint32_t bytes =
+        value->text.bytes < operand->text.bytes ? value->text.bytes : operand->text.bytes;
     int order;
 
     if (operand->number.is && value->type == SL_T_NUMBER) {
@@ -212,12 +224,15 @@ static int match_compare(const struct match_value *value, const struct sl_operan
             return sl_number_compare(&number, &operand->number);
     }
     order = bytes == 0 ? 0 : memcmp(value->text.data, operand->text.data, bytes);
-    return order != 0 ? order : (value->text.bytes > operand->text.bytes) - (value->text.bytes < operand->text.bytes);
+    return order != 0 ? order
+                      : (value->text.bytes > operand->text.bytes) -
+                            (value->text.bytes < operand->text.bytes);
 }
 
 static bool match_pattern(struct sl_bound_cond *bound, const void *pattern, struct sl_slice text)
 {
-    int found = pcre2_match(pattern, (PCRE2_SPTR)(text.bytes == 0 ? "" : text.data), text.bytes, 0, 0, bound->data, bound->context);
+    int found = pcre2_match(pattern, (PCRE2_SPTR)(text.bytes == 0 ? "" : text.data), text.bytes, 0,
+                            0, bound->data, bound->context);
 
     if (found < 0 && found != PCRE2_ERROR_NOMATCH)
         bound->limits++;
@@ -227,30 +242,39 @@ static bool match_pattern(struct sl_bound_cond *bound, const void *pattern, stru
 static bool match_ordered(enum sl_cond_op op, int order)
 {
     switch (op) {
-    case SL_COND_GTE: return order >= 0;
-    case SL_COND_GT: return order > 0;
-    case SL_COND_LTE: return order <= 0;
-    case SL_COND_LT: return order < 0;
-    case SL_COND_IN: return order == 0;
+    case SL_COND_GTE:
+        return order >= 0;
+    case SL_COND_GT:
+        return order > 0;
+    case SL_COND_LTE:
+        return order <= 0;
+    case SL_COND_LT:
+        return order < 0;
+    case SL_COND_IN:
+        return order == 0;
     case SL_COND_GLOB:
     case SL_COND_MATCHES:
-    case SL_COND_EXISTS: break;
+    case SL_COND_EXISTS:
+        break;
     }
     assert(!"not an order");
     return false;
 }
 
-static bool match_value(struct sl_bound_cond *bound, const struct sl_cond *cond, const struct match_value *value)
+static bool match_value(struct sl_bound_cond *bound, const struct sl_cond *cond,
+                        const struct match_value *value)
 {
     if (cond->op == SL_COND_EXISTS)
         return (value->type != SL_T_ABSENT) == cond->exists;
     if (value->type == SL_T_ABSENT)
         return false;
     for (uint32_t i = 0; i < cond->operands_count; i++) {
-        bool found = cond->op == SL_COND_IN        ? match_equals(value, &cond->operands[i])
-                     : cond->op == SL_COND_GLOB    ? sl_glob_match(cond->operands[i].text.data, value->text)
-                     : cond->op == SL_COND_MATCHES ? match_pattern(bound, cond->patterns[i], value->text)
-                                                   : match_ordered(cond->op, match_compare(value, &cond->operands[i]));
+        bool found = cond->op == SL_COND_IN ? match_equals(value, &cond->operands[i])
+                     : cond->op == SL_COND_GLOB
+                         ? sl_glob_match(cond->operands[i].text.data, value->text)
+                     : cond->op == SL_COND_MATCHES
+                         ? match_pattern(bound, cond->patterns[i], value->text)
+                         : match_ordered(cond->op, match_compare(value, &cond->operands[i]));
         if (found)
             return true;
     }
@@ -259,7 +283,8 @@ static bool match_value(struct sl_bound_cond *bound, const struct sl_cond *cond,
 
 /* ---- columns ---- */
 
-static void match_level(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count)
+static void match_level(const struct match_run *run, const struct match_node *node,
+                        const uint16_t *sel, uint32_t count)
 {
     const uint8_t *level = run->view->decoded->level;
     uint32_t mask = node->cond->levels;
@@ -273,21 +298,26 @@ static bool match_instant(const struct sl_cond *cond, int64_t unix_ms)
     if (cond->op == SL_COND_EXISTS)
         return cond->exists; /* every record has a time */
     for (uint32_t i = 0; i < cond->operands_count; i++)
-        if (match_ordered(cond->op, (unix_ms > cond->times_unix_ms[i]) - (unix_ms < cond->times_unix_ms[i])))
+        if (match_ordered(cond->op,
+                          (unix_ms > cond->times_unix_ms[i]) - (unix_ms < cond->times_unix_ms[i])))
             return true;
     return false;
 }
 
-static void match_time(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count)
+static void match_time(const struct match_run *run, const struct match_node *node,
+                       const uint16_t *sel, uint32_t count)
 {
     const int64_t *append = run->view->batch->append_unix_ms;
-    const int64_t *times = node->cond->name.kind == SL_NAME_TIME ? run->view->decoded->time_unix_ms : append;
+    const int64_t *times =
+        node->cond->name.kind == SL_NAME_TIME ? run->view->decoded->time_unix_ms : append;
 
     for (uint32_t k = 0; k < count; k++)
-        run->match[sel[k]] = match_instant(node->cond, times == NULL ? append[sel[k]] : times[sel[k]]);
+        run->match[sel[k]] =
+            match_instant(node->cond, times == NULL ? append[sel[k]] : times[sel[k]]);
 }
 
-static uint8_t match_service_look(const struct match_run *run, const struct match_node *node, uint32_t id)
+static uint8_t match_service_look(const struct match_run *run, const struct match_node *node,
+                                  uint32_t id)
 {
     struct match_value value = {{NULL, 0}, SL_T_ABSENT};
 
@@ -296,7 +326,8 @@ static uint8_t match_service_look(const struct match_run *run, const struct matc
     return match_value(run->bound, node->cond, &value) ? CACHE_YES : CACHE_NO;
 }
 
-static void match_service(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count)
+static void match_service(const struct match_run *run, const struct match_node *node,
+                          const uint16_t *sel, uint32_t count)
 {
     const uint32_t *service = run->view->decoded->service;
 
@@ -310,7 +341,8 @@ static void match_service(const struct match_run *run, const struct match_node *
 }
 
 /* The common test, a text against one or two words, without the general path's steps. */
-static void match_words(const struct match_run *run, const struct match_node *node, const struct sl_column *column, const uint16_t *sel, uint32_t count)
+static void match_words(const struct match_run *run, const struct match_node *node,
+                        const struct sl_column *column, const uint16_t *sel, uint32_t count)
 {
     const struct sl_operand *operands = node->cond->operands;
 
@@ -318,7 +350,8 @@ static void match_words(const struct match_run *run, const struct match_node *no
         struct sl_slice text = column->value[sel[k]];
         bool found = false;
         for (uint32_t i = 0; i < node->cond->operands_count && !found; i++)
-            found = text.bytes == operands[i].text.bytes && memcmp(text.data, operands[i].text.data, text.bytes) == 0;
+            found = text.bytes == operands[i].text.bytes &&
+                    memcmp(text.data, operands[i].text.data, text.bytes) == 0;
         run->match[sel[k]] = found && column->type[sel[k]] != SL_T_ABSENT;
     }
 }
@@ -331,11 +364,14 @@ static bool match_only_words(const struct sl_cond *cond)
     return cond->op == SL_COND_IN;
 }
 
-static void match_column(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count)
+static void match_column(const struct match_run *run, const struct match_node *node,
+                         const uint16_t *sel, uint32_t count)
 {
     const struct sl_decoded *decoded = run->view->decoded;
-    int index = node->cond->name.kind == SL_NAME_TRACE && decoded->trace >= 0 ? decoded->trace : node->column;
-    const struct sl_column *column = index >= 0 && (uint32_t)index < decoded->columns_count ? &decoded->columns[index] : NULL;
+    int index = node->cond->name.kind == SL_NAME_TRACE && decoded->trace >= 0 ? decoded->trace
+                                                                              : node->column;
+    const struct sl_column *column =
+        index >= 0 && (uint32_t)index < decoded->columns_count ? &decoded->columns[index] : NULL;
 
     if (column != NULL && (column->value == NULL || column->type == NULL))
         column = NULL; /* a branch without a parse stage has no columns: every field is missing */
@@ -351,7 +387,8 @@ static void match_column(const struct match_run *run, const struct match_node *n
     }
 }
 
-static void match_topic(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count)
+static void match_topic(const struct match_run *run, const struct match_node *node,
+                        const uint16_t *sel, uint32_t count)
 {
     const struct sl_partition *partition = run->view->batch->partition;
     struct match_value value = {{NULL, 0}, SL_T_ABSENT};
@@ -365,9 +402,11 @@ static void match_topic(const struct match_run *run, const struct match_node *no
 }
 
 /* The first header of that name counts. */
-static struct match_value match_header_of(const struct sl_batch *batch, uint32_t index, const char *name)
+static struct match_value match_header_of(const struct sl_batch *batch, uint32_t index,
+                                          const char *name)
 {
-    uint32_t headers = batch->headers == NULL || batch->headers_count == NULL ? 0 : batch->headers_count[index];
+    uint32_t headers =
+        batch->headers == NULL || batch->headers_count == NULL ? 0 : batch->headers_count[index];
 
     for (uint32_t i = 0; i < headers; i++)
         if (sl_slice_is(batch->headers[index][i].name, name))
@@ -382,40 +421,59 @@ static struct match_value match_key_of(const struct sl_batch *batch, uint32_t in
     return (struct match_value){batch->key[index], SL_T_STRING};
 }
 
-static void match_envelope(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count)
+static void match_envelope(const struct match_run *run, const struct match_node *node,
+                           const uint16_t *sel, uint32_t count)
 {
     const struct sl_batch *batch = run->view->batch;
     const struct sl_name *name = &node->cond->name;
 
     for (uint32_t k = 0; k < count; k++) {
-        struct match_value value = name->kind == SL_NAME_KEY ? match_key_of(batch, sel[k]) : match_header_of(batch, sel[k], name->header);
+        struct match_value value = name->kind == SL_NAME_KEY
+                                       ? match_key_of(batch, sel[k])
+                                       : match_header_of(batch, sel[k], name->header);
         run->match[sel[k]] = match_value(run->bound, node->cond, &value);
     }
 }
 
-static void match_test(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count)
+static void match_test(const struct match_run *run, const struct match_node *node,
+                       const uint16_t *sel, uint32_t count)
 {
     switch (node->cond->name.kind) {
-    case SL_NAME_LEVEL: match_level(run, node, sel, count); return;
-    case SL_NAME_SERVICE: match_service(run, node, sel, count); return;
+    case SL_NAME_LEVEL:
+        match_level(run, node, sel, count);
+        return;
+    case SL_NAME_SERVICE:
+        match_service(run, node, sel, count);
+        return;
     case SL_NAME_TIME:
-    case SL_NAME_APPEND_TIME: match_time(run, node, sel, count); return;
+    case SL_NAME_APPEND_TIME:
+        match_time(run, node, sel, count);
+        return;
     case SL_NAME_PATH:
-    case SL_NAME_TRACE: match_column(run, node, sel, count); return;
-    case SL_NAME_TOPIC: match_topic(run, node, sel, count); return;
+    case SL_NAME_TRACE:
+        match_column(run, node, sel, count);
+        return;
+    case SL_NAME_TOPIC:
+        match_topic(run, node, sel, count);
+        return;
     case SL_NAME_KEY:
-    case SL_NAME_HEADER: match_envelope(run, node, sel, count); return;
-    case SL_NAME_CLASS: break; /* refused when parsed */
+    case SL_NAME_HEADER:
+        match_envelope(run, node, sel, count);
+        return;
+    case SL_NAME_CLASS:
+        break; /* refused when parsed */
     }
     assert(!"a condition on a role that was never parsed");
 }
 
 /* ---- the tree ---- */
 
-static void match_eval(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count);
+static void match_eval(const struct match_run *run, const struct match_node *node,
+                       const uint16_t *sel, uint32_t count);
 
 /* ALL goes on with the records that match, ANY with those that do not. */
-static void match_narrow(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count)
+static void match_narrow(const struct match_run *run, const struct match_node *node,
+                         const uint16_t *sel, uint32_t count)
 {
     uint8_t goes_on = node->cond->kind == SL_COND_ALL;
 
@@ -432,7 +490,8 @@ static void match_narrow(const struct match_run *run, const struct match_node *n
     }
 }
 
-static void match_eval(const struct match_run *run, const struct match_node *node, const uint16_t *sel, uint32_t count)
+static void match_eval(const struct match_run *run, const struct match_node *node,
+                       const uint16_t *sel, uint32_t count)
 {
     if (count == 0)
         return;

@@ -1,4 +1,5 @@
-/* fuzz_condition.c: the first line as a condition, the rest as the value that it is asked about: no crash, no endless match.
+/* fuzz_condition.c: the first line as a condition, the rest as the value that it is asked about: no
+ * crash, no endless match.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stddef.h>
@@ -26,13 +27,19 @@ static int fuzz_column(struct sl_names *names, const struct sl_name *name, struc
 static void fuzz_eval(struct sl_bound_cond *bound, struct sl_slice text)
 {
     struct sl_slice values[2] = {text, text}, keys[2] = {text, {NULL, 0}}, raw[2] = {text, text};
-    uint8_t types[2] = {SL_T_STRING, SL_T_NUMBER}, level[2] = {SL_LEVEL_ERROR, SL_LEVEL_NONE}, match[2] = {7, 7};
+    uint8_t types[2] = {SL_T_STRING, SL_T_NUMBER}, level[2] = {SL_LEVEL_ERROR, SL_LEVEL_NONE},
+            match[2] = {7, 7};
     int64_t times[2] = {0, INT64_MAX};
     uint32_t service[2] = {0, 0};
     uint16_t sel[2] = {0, 1};
     struct sl_column column = {.value = values, .type = types};
     const struct sl_batch batch = {.count = 2, .raw = raw, .append_unix_ms = times, .key = keys};
-    const struct sl_decoded decoded = {.time_unix_ms = times, .service = service, .level = level, .columns = &column, .columns_count = 1, .trace = 0};
+    const struct sl_decoded decoded = {.time_unix_ms = times,
+                                       .service = service,
+                                       .level = level,
+                                       .columns = &column,
+                                       .columns_count = 1,
+                                       .trace = 0};
     const struct sl_view view = {.batch = &batch, .decoded = &decoded, .sel = sel, .sel_count = 2};
 
     sl_cond_eval(bound, &view, match);

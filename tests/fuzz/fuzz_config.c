@@ -1,5 +1,6 @@
-/* fuzz_config.c: any bytes as a topology's YAML, bound against plausible kinds: refused or accepted, never a crash, and every refusal has
- * a text. The kinds are the unit tests' fakes, so that no file or network is touched.
+/* fuzz_config.c: any bytes as a topology's YAML, bound against plausible kinds: refused or
+ * accepted, never a crash, and every refusal has a text. The kinds are the unit tests' fakes, so
+ * that no file or network is touched.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stddef.h>
@@ -18,7 +19,8 @@ static void fuzz_check(struct sl_diags *diags, int status)
 {
     assert((status != 0) == (diags->errors > 0));
     for (uint32_t i = 0; i < diags->count; i++)
-        assert(diags->items[i].text != NULL && diags->items[i].text[0] != '\0' && diags->items[i].remedy[0] != '\0');
+        assert(diags->items[i].text != NULL && diags->items[i].text[0] != '\0' &&
+               diags->items[i].remedy[0] != '\0');
     sl_diags_fini(diags);
 }
 

@@ -1,5 +1,6 @@
-/* test_bad_configs.c: two hundred wrong configurations: each is refused with file, line, column and a remedy; the common forty with
- * exactly the words of golden.txt. None crashes. They live in bad_configs/.
+/* test_bad_configs.c: two hundred wrong configurations: each is refused with file, line, column and
+ * a remedy; the common forty with exactly the words of golden.txt. None crashes. They live in
+ * bad_configs/.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,8 +18,10 @@
 #define REGISTRY (&fake_registry)
 
 static struct sl_connection main_connection = {.name = "main"};
-static const struct sl_process_config process = {
-    .connections = &main_connection, .connections_count = 1, .memory_bytes = 512ull << 20, .max_record_bytes = 1 << 20};
+static const struct sl_process_config process = {.connections = &main_connection,
+                                                 .connections_count = 1,
+                                                 .memory_bytes = 512ull << 20,
+                                                 .max_record_bytes = 1 << 20};
 
 static char *read_file(const char *name)
 {
@@ -46,7 +49,8 @@ static int load(bool topology, const char *text, size_t bytes, struct sl_diags *
     assert_int_equal(write(fd, text, bytes), bytes);
     assert_int_equal(close(fd), 0);
     sl_diags_init(diags);
-    status = topology ? sl_topology_load(path, REGISTRY, &process, diags, &loaded) : sl_process_load(path, diags, &config);
+    status = topology ? sl_topology_load(path, REGISTRY, &process, diags, &loaded)
+                      : sl_process_load(path, diags, &config);
     (void)unlink(path);
     assert_null(sl_topology_free(loaded));
     assert_null(sl_process_free(config));
@@ -54,7 +58,8 @@ static int load(bool topology, const char *text, size_t bytes, struct sl_diags *
 }
 
 /* One case; golden NULL: any words will do. 1 when all is as it should be. */
-static int check_case(bool topology, const char *name, const char *text, size_t bytes, const char *golden)
+static int check_case(bool topology, const char *name, const char *text, size_t bytes,
+                      const char *golden)
 {
     struct sl_diags diags;
     int fine = load(topology, text, bytes, &diags) != 0 && diags.errors > 0;
@@ -62,9 +67,11 @@ static int check_case(bool topology, const char *name, const char *text, size_t 
 
     for (uint32_t i = 0; i < diags.count; i++) {
         const struct sl_diag *diag = &diags.items[i];
-        fine = fine && diag->line > 0 && diag->column > 0 && diag->text[0] != '\0' && diag->remedy[0] != '\0' && diag->file[0] != '\0';
+        fine = fine && diag->line > 0 && diag->column > 0 && diag->text[0] != '\0' &&
+               diag->remedy[0] != '\0' && diag->file[0] != '\0';
         if (i == 0)
-            (void)snprintf(found, sizeof(found), "%u:%u: %s\n  %s\n", diag->line, diag->column, diag->text, diag->remedy);
+            (void)snprintf(found, sizeof(found), "%u:%u: %s\n  %s\n", diag->line, diag->column,
+                           diag->text, diag->remedy);
     }
     fine = fine && (golden == NULL || strcmp(found, golden) == 0);
     if (!fine)
@@ -82,7 +89,8 @@ static uint32_t check_file(const char *name, bool topology, bool golden)
     uint32_t count = 0, wrong = 0;
 
     while (at != NULL) {
-        char *title = at + 5, *body = strchr(title, '\n'), *next = strstr(title, "\n=== "), *expected = NULL;
+        char *title = at + 5, *body = strchr(title, '\n'), *next = strstr(title, "\n=== "),
+             *expected = NULL;
         assert_non_null(body);
         *body++ = '\0';
         if (next != NULL)

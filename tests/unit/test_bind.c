@@ -1,4 +1,5 @@
-/* test_bind.c: settings by rows: YAML with anchors, merges and variables, every type, docs and hashes.
+/* test_bind.c: settings by rows: YAML with anchors, merges and variables, every type, docs and
+ * hashes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +33,8 @@ struct thing {
 };
 
 static const char *const words[] = {"alpha", "beta", NULL};
-static const struct sl_field sub_fields[] = {SL_FIELD(thing_sub, deep, SL_F_U64, .def = "9", .max = "10", .help = "How deep."), {0}};
+static const struct sl_field sub_fields[] = {
+    SL_FIELD(thing_sub, deep, SL_F_U64, .def = "9", .max = "10", .help = "How deep."), {0}};
 static const struct sl_field fields[] = {
     SL_FIELD(thing, name, SL_F_STRING, .flags = SL_F_REQUIRED, .help = "Its name."),
     SL_FIELD(thing, on, SL_F_BOOL, .def = "true", .help = "Whether."),
@@ -92,7 +94,8 @@ static void refused(const char *text, const char *expected)
     sl_diags_fini(&diags);
     assert_false(fill(text, &thing));
     assert_true(diags.count >= 1);
-    (void)snprintf(found, sizeof(found), "%u:%u %s | %s", diags.items[0].line, diags.items[0].column, diags.items[0].text, diags.items[0].remedy);
+    (void)snprintf(found, sizeof(found), "%u:%u %s | %s", diags.items[0].line,
+                   diags.items[0].column, diags.items[0].text, diags.items[0].remedy);
     assert_string_equal(found, expected);
 }
 
@@ -102,12 +105,17 @@ static void test_defaults_and_every_type(void **state)
 
     (void)state;
     assert_true(fill("name: x", &thing));
-    assert_true(thing.on && thing.count == 3 && thing.pause == 5000000000 && thing.word == 1 && thing.list.count == 2 && thing.sub.deep == 9);
+    assert_true(thing.on && thing.count == 3 && thing.pause == 5000000000 && thing.word == 1 &&
+                thing.list.count == 2 && thing.sub.deep == 9);
     assert_string_equal(thing.list.items[1], "b");
-    assert_true(fill("name: 7\non: false\ncount: 5\nbytes: 64KiB\npause: 1m\nrate: 5/s\nshare: 10%\nword: alpha\nlist: [z]\nmap: { a: 1, b.c: two }\n"
-                     "where: { level: error }\nroutes: { r: { a: 1 } }\nfield: user.email\npath: \"{day}\"\nsecret: { secret: { file: s } }\nin: passwd\nout: ../o\nsub: { deep: 1 }\n",
-                     &thing));
-    assert_true(!thing.on && thing.count == 5 && thing.bytes == 65536 && thing.rate == 5 && thing.share == 0.1 && thing.word == 0);
+    assert_true(fill(
+        "name: 7\non: false\ncount: 5\nbytes: 64KiB\npause: 1m\nrate: 5/s\nshare: 10%\nword: "
+        "alpha\nlist: [z]\nmap: { a: 1, b.c: two }\n"
+        "where: { level: error }\nroutes: { r: { a: 1 } }\nfield: user.email\npath: "
+        "\"{day}\"\nsecret: { secret: { file: s } }\nin: passwd\nout: ../o\nsub: { deep: 1 }\n",
+        &thing));
+    assert_true(!thing.on && thing.count == 5 && thing.bytes == 65536 && thing.rate == 5 &&
+                thing.share == 0.1 && thing.word == 0);
     assert_string_equal(thing.name, "7");
     assert_string_equal(thing.map.items[1].name, "b.c");
     assert_int_equal(thing.map.items[1].line, 10);
@@ -123,24 +131,37 @@ static void test_refusals_say_what_would_be_right(void **state)
 {
     (void)state;
     refused("on: true", "1:1 name is missing | add name: Its name.");
-    refused("name: x\ncuont: 3", "2:1 unknown key \"cuont\" | did you mean \"count\"? Allowed: name, on, count, bytes, pause, rate, share, word, list, map, where, "
+    refused("name: x\ncuont: 3",
+            "2:1 unknown key \"cuont\" | did you mean \"count\"? Allowed: name, on, count, bytes, "
+            "pause, rate, share, word, list, map, where, "
             "routes, field, path, secret, in, out, sub");
-    refused("name: x\ncount: 6", "2:8 count: 6 is too large | write a whole number, between 1 and 5");
-    refused("name: x\nbytes: 12 parrots", "2:8 bytes: \"12 parrots\" is not a size | write a size such as 128MiB (KiB, MiB, GiB, TiB; KB, MB, GB, TB; a plain number is "
+    refused("name: x\ncount: 6",
+            "2:8 count: 6 is too large | write a whole number, between 1 and 5");
+    refused("name: x\nbytes: 12 parrots",
+            "2:8 bytes: \"12 parrots\" is not a size | write a size such as 128MiB (KiB, MiB, GiB, "
+            "TiB; KB, MB, GB, TB; a plain number is "
             "bytes); between 64KiB and 8GiB");
-    refused("name: x\nbytes: 1KiB", "2:8 bytes: 1KiB is too small | write a size such as 128MiB, between 64KiB and 8GiB");
-    refused("name: x\ncount: \"3\"", "2:8 count: \"3\" in quotes is text, not a number | leave out the quotes");
+    refused("name: x\nbytes: 1KiB",
+            "2:8 bytes: 1KiB is too small | write a size such as 128MiB, between 64KiB and 8GiB");
+    refused("name: x\ncount: \"3\"",
+            "2:8 count: \"3\" in quotes is text, not a number | leave out the quotes");
     refused("name: x\non: yes", "2:5 on: \"yes\" is not true or false | write true or false");
     refused("name: [x]", "1:7 name: a list is not text | write text");
     refused("name:", "1:1 name: nothing is not text | write text");
-    refused("name: x\nword: alpa", "2:7 word: \"alpa\" is not allowed | did you mean alpha? Allowed: alpha, beta");
+    refused("name: x\nword: alpa",
+            "2:7 word: \"alpa\" is not allowed | did you mean alpha? Allowed: alpha, beta");
     refused("name: x\nlist: a", "2:7 list: \"a\" is not a list | write [a]");
     refused("name: x\nshare: 10", "2:8 share: 10 without % is more than everything | write 10%");
-    refused("name: x\nsub: { deep: 11 }", "2:14 sub.deep: 11 is too large | write a whole number, at most 10");
+    refused("name: x\nsub: { deep: 11 }",
+            "2:14 sub.deep: 11 is too large | write a whole number, at most 10");
     refused("name: x\nsub: 5", "2:6 sub: \"5\" is not a mapping | write a mapping: KEY: VALUE");
-    refused("name: x\nin: nope", "2:5 in: unreachable file /etc/nope: No such file or directory | write the path of a file that this user may read");
-    refused("name: x\nsecret: { env: hunter2 }", "2:9 secret: this is not a secret | write { secret: { env: NAME } } or { secret: { file: PATH } }");
-    refused("name: x\nname: y", "2:1 the key \"name\" is set twice, first in line 1 column 1 | write it once");
+    refused("name: x\nin: nope", "2:5 in: unreachable file /etc/nope: No such file or directory | "
+                                 "write the path of a file that this user may read");
+    refused("name: x\nsecret: { env: hunter2 }",
+            "2:9 secret: this is not a secret | write { secret: { env: NAME } } or { secret: { "
+            "file: PATH } }");
+    refused("name: x\nname: y",
+            "2:1 the key \"name\" is set twice, first in line 1 column 1 | write it once");
 }
 
 static void test_variables_are_replaced_before_typing(void **state)
@@ -151,12 +172,18 @@ static void test_variables_are_replaced_before_typing(void **state)
     assert_int_equal(setenv("SL_TEST_COUNT", "4", 1), 0);
     assert_int_equal(setenv("SL_TEST_EMPTY", "", 1), 0);
     assert_int_equal(unsetenv("SL_TEST_NONE"), 0);
-    assert_true(fill("name: \"a${SL_TEST_COUNT}-${SL_TEST_NONE:-b:-c}-${SL_TEST_EMPTY:-d}-$$x-$y\"\ncount: ${SL_TEST_COUNT}", &thing));
+    assert_true(
+        fill("name: \"a${SL_TEST_COUNT}-${SL_TEST_NONE:-b:-c}-${SL_TEST_EMPTY:-d}-$$x-$y\"\ncount: "
+             "${SL_TEST_COUNT}",
+             &thing));
     assert_string_equal(thing.name, "a4-b:-c-d-$x-$y");
     assert_int_equal(thing.count, 4);
-    refused("name: ${SL_TEST_NONE}", "1:7 name: the environment variable SL_TEST_NONE is not set | set it, or write ${SL_TEST_NONE:-default}");
-    refused("name: \"${SL_TEST\"", "1:7 name: \"${SL_TEST\" opens ${ and does not close it | write ${NAME} or ${NAME:-default}, and $$ for a dollar sign");
-    refused("name: \"${1}\"", "1:7 name: \"${1}\" names no environment variable | write ${NAME} or ${NAME:-default}, and $$ for a dollar sign");
+    refused("name: ${SL_TEST_NONE}", "1:7 name: the environment variable SL_TEST_NONE is not set | "
+                                     "set it, or write ${SL_TEST_NONE:-default}");
+    refused("name: \"${SL_TEST\"", "1:7 name: \"${SL_TEST\" opens ${ and does not close it | write "
+                                   "${NAME} or ${NAME:-default}, and $$ for a dollar sign");
+    refused("name: \"${1}\"", "1:7 name: \"${1}\" names no environment variable | write ${NAME} or "
+                              "${NAME:-default}, and $$ for a dollar sign");
 }
 
 static void test_anchors_and_merges(void **state)
@@ -164,15 +191,19 @@ static void test_anchors_and_merges(void **state)
     struct thing thing;
 
     (void)state;
-    assert_true(fill("name: &n x\nfield: *n\nsub: { <<: &s { deep: 4 } }\nmap: { <<: [*s, { deep: 5, other: 6 }], other: 7 }", &thing));
+    assert_true(fill("name: &n x\nfield: *n\nsub: { <<: &s { deep: 4 } }\nmap: { <<: [*s, { deep: "
+                     "5, other: 6 }], other: 7 }",
+                     &thing));
     assert_string_equal(thing.field, "x");
     assert_int_equal(thing.sub.deep, 4);
     assert_int_equal(thing.map.count, 2);
     assert_string_equal(thing.map.items[0].value, "4");
     assert_string_equal(thing.map.items[1].value, "7");
     refused("name: *nope", "1:7 the alias *nope has no anchor | define it above with &NAME");
-    refused("name: &a [*a]", "1:11 the alias *a stands inside its own anchor | name another anchor");
-    refused("map: { <<: 5 }\nname: x", "1:12 a merge key needs mappings | write <<: *anchor of a mapping, or a list of at most 16 such");
+    refused("name: &a [*a]",
+            "1:11 the alias *a stands inside its own anchor | name another anchor");
+    refused("map: { <<: 5 }\nname: x", "1:12 a merge key needs mappings | write <<: *anchor of a "
+                                       "mapping, or a list of at most 16 such");
     refused("name: !!str x", "1:13 tags (!…) have no meaning here | leave out the tag");
     refused("name: x\n---\nname: y", "2:1 a second document begins | write one document a file");
 }
@@ -184,9 +215,11 @@ static void test_documents_that_double_themselves_are_refused(void **state)
 
     (void)state;
     for (int i = 1; i < 30; i++)
-        (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "a%d: &a%d [*a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1);
+        (void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                       "a%d: &a%d [*a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1);
     assert_false(fill(text, &thing));
-    assert_string_equal(diags.items[0].text, "more than 100000 values once aliases are written out");
+    assert_string_equal(diags.items[0].text,
+                        "more than 100000 values once aliases are written out");
 }
 
 static void test_docs_come_from_the_rows(void **state)
@@ -221,8 +254,12 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_defaults_and_every_type), CASE(test_refusals_say_what_would_be_right), CASE(test_variables_are_replaced_before_typing),
-        CASE(test_anchors_and_merges), CASE(test_documents_that_double_themselves_are_refused), CASE(test_docs_come_from_the_rows),
+        CASE(test_defaults_and_every_type),
+        CASE(test_refusals_say_what_would_be_right),
+        CASE(test_variables_are_replaced_before_typing),
+        CASE(test_anchors_and_merges),
+        CASE(test_documents_that_double_themselves_are_refused),
+        CASE(test_docs_come_from_the_rows),
         CASE(test_hashes_see_values_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

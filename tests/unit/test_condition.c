@@ -1,4 +1,5 @@
-/* test_condition.c: conditions as parsed: levels become masks, times instants, and what is wrong is said with its place.
+/* test_condition.c: conditions as parsed: levels become masks, times instants, and what is wrong is
+ * said with its place.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +48,8 @@ static void refused(const char *text, const char *expected)
     sl_diags_fini(&diags);
     assert_null(parse(text));
     assert_true(diags.count >= 1);
-    (void)snprintf(found, sizeof(found), "%u:%u %s", diags.items[0].line, diags.items[0].column, diags.items[0].text);
+    (void)snprintf(found, sizeof(found), "%u:%u %s", diags.items[0].line, diags.items[0].column,
+                   diags.items[0].text);
     assert_string_equal(found, expected);
     assert_true(strlen(diags.items[0].remedy) > 0);
 }
@@ -58,9 +60,11 @@ static void test_levels_become_masks(void **state)
 
     (void)state;
     assert_int_equal(cond->kind, SL_COND_ALL);
-    assert_int_equal(cond->items[0]->items[0]->levels, 1 << SL_LEVEL_WARN | 1 << SL_LEVEL_ERROR | 1 << SL_LEVEL_FATAL);
+    assert_int_equal(cond->items[0]->items[0]->levels,
+                     1 << SL_LEVEL_WARN | 1 << SL_LEVEL_ERROR | 1 << SL_LEVEL_FATAL);
     cond = parse("{ level: [Err, 30, 7] }");
-    assert_int_equal(cond->items[0]->levels, 1 << SL_LEVEL_ERROR | 1 << SL_LEVEL_INFO | 1 << SL_LEVEL_DEBUG);
+    assert_int_equal(cond->items[0]->levels,
+                     1 << SL_LEVEL_ERROR | 1 << SL_LEVEL_INFO | 1 << SL_LEVEL_DEBUG);
     cond = parse("{ .level: weird }");
     assert_int_equal(cond->items[0]->name.kind, SL_NAME_PATH);
 }
@@ -75,8 +79,18 @@ static void test_quotes_make_text_of_a_number(void **state)
 
 static void test_times_are_instants(void **state)
 {
-    static const char *const wrong[] = {"", "now", "now-1h", "2026-11-22", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-11-22T24:00:00Z",
-                                        "2026-11-22T00:00:00", "2026-11-22T00:00:00.0001Z", "2026-11-22T00:00:00Zx", "2026-11-22T00:00:00+25:00", "1795305600"};
+    static const char *const wrong[] = {"",
+                                        "now",
+                                        "now-1h",
+                                        "2026-11-22",
+                                        "2026-13-01T00:00:00Z",
+                                        "2026-02-29T00:00:00Z",
+                                        "2026-11-22T24:00:00Z",
+                                        "2026-11-22T00:00:00",
+                                        "2026-11-22T00:00:00.0001Z",
+                                        "2026-11-22T00:00:00Zx",
+                                        "2026-11-22T00:00:00+25:00",
+                                        "1795305600"};
     int64_t ms = 0;
 
     (void)state;
@@ -99,14 +113,17 @@ static void test_what_is_wrong_is_said_with_its_place(void **state)
     refused("{}", "1:1 where: an empty condition");
     refused("[]", "1:1 where: an empty list of conditions");
     refused("{ level: loud }", "1:10 where: \"loud\" is no level");
-    refused("{ level: { gte: [warn] } }", "1:17 where: level is compared with a list inside a list");
+    refused("{ level: { gte: [warn] } }",
+            "1:17 where: level is compared with a list inside a list");
     refused("{ a: { gt: 1, lq: 5 } }", "1:15 where: a: unknown comparison \"lq\"");
     refused("{ a: { in: 5 } }", "1:12 where: a: in needs a list");
     refused("{ a: { eq: [5] } }", "1:12 where: a: eq needs one value");
     refused("{ a: [] }", "1:6 where: a is compared with an empty list");
     refused("{ a: }", "1:3 where: a is compared with nothing");
-    refused("{ a: { matches: \"a(b\" } }", "1:17 where: the pattern \"a(b\" fails at character 4: missing closing parenthesis");
-    refused("{ a: { glob: \"a[b\" } }", "1:14 where: the pattern a[b opens a set with [ and does not close it");
+    refused("{ a: { matches: \"a(b\" } }",
+            "1:17 where: the pattern \"a(b\" fails at character 4: missing closing parenthesis");
+    refused("{ a: { glob: \"a[b\" } }",
+            "1:14 where: the pattern a[b opens a set with [ and does not close it");
     refused("{ a: { exists: 1 } }", "1:16 where: exists is neither true nor false");
     refused("{ time: { gt: now-1h } }", "1:15 where: \"now-1h\" is no instant");
     refused("{ time: { glob: x } }", "1:17 where: time is an instant, not text");
@@ -163,8 +180,9 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_levels_become_masks), CASE(test_quotes_make_text_of_a_number), CASE(test_times_are_instants),
-        CASE(test_what_is_wrong_is_said_with_its_place), CASE(test_depth_is_bounded), CASE(test_globs),
+        CASE(test_levels_become_masks), CASE(test_quotes_make_text_of_a_number),
+        CASE(test_times_are_instants),  CASE(test_what_is_wrong_is_said_with_its_place),
+        CASE(test_depth_is_bounded),    CASE(test_globs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* test_match.c: conditions over a view: each role, each comparison, missing fields, AND/OR/NOT, and only the live records written.
+/* test_match.c: conditions over a view: each role, each comparison, missing fields, AND/OR/NOT, and
+ * only the live records written.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,15 +19,19 @@
 
 enum { ROWS = 6, COLUMNS = 8, UNTOUCHED = 7 };
 
-/* Fields of the six records; NULL: missing. The first character says the type: s string, n number, b bool, 0 null. */
+/* Fields of the six records; NULL: missing. The first character says the type: s string, n number,
+ * b bool, 0 null. */
 static const char *const field_status[ROWS] = {"n200", "n500", "s500", NULL, "n500.0", "0null"};
 static const char *const field_path[ROWS] = {"s/health", "s/pay/1", "s", "sa.b", "s/pay/2", NULL};
-static const char *const field_id[ROWS] = {"n9007199254740993", "n9007199254740992", "n-5", "n1e400", "btrue", "o{}"};
+static const char *const field_id[ROWS] = {
+    "n9007199254740993", "n9007199254740992", "n-5", "n1e400", "btrue", "o{}"};
 static const char *const field_trace[ROWS] = {"sabc", NULL, "sdef", NULL, "sabc", NULL};
-static const uint8_t levels[ROWS] = {SL_LEVEL_INFO, SL_LEVEL_ERROR, SL_LEVEL_NONE, SL_LEVEL_DEBUG, SL_LEVEL_FATAL, SL_LEVEL_WARN};
+static const uint8_t levels[ROWS] = {SL_LEVEL_INFO,  SL_LEVEL_ERROR, SL_LEVEL_NONE,
+                                     SL_LEVEL_DEBUG, SL_LEVEL_FATAL, SL_LEVEL_WARN};
 static const char *const services[ROWS] = {"pay-api", "pay-web", "", "search", "pay-api", "x"};
 /* 2026-11-22T00:00:00Z and hours after it */
-static const int64_t times[ROWS] = {1795305600000, 1795309200000, 1795312800000, 1795316400000, 1795320000000, 1795323600000};
+static const int64_t times[ROWS] = {1795305600000, 1795309200000, 1795312800000,
+                                    1795316400000, 1795320000000, 1795323600000};
 
 struct world {
     struct sl_names names;
@@ -50,7 +55,11 @@ static struct world world;
 
 static enum sl_type type_of(char c)
 {
-    return c == 's' ? SL_T_STRING : c == 'n' ? SL_T_NUMBER : c == 'b' ? SL_T_BOOL : c == 'o' ? SL_T_OBJECT : SL_T_NULL;
+    return c == 's'   ? SL_T_STRING
+           : c == 'n' ? SL_T_NUMBER
+           : c == 'b' ? SL_T_BOOL
+           : c == 'o' ? SL_T_OBJECT
+                      : SL_T_NULL;
 }
 
 static int world_column(struct sl_names *names, const struct sl_name *name, struct sl_err *err)
@@ -58,7 +67,8 @@ static int world_column(struct sl_names *names, const struct sl_name *name, stru
     static const struct {
         const char *name;
         const char *const *rows;
-    } known[] = {{"status", field_status}, {"path", field_path}, {"id", field_id}, {"trace", field_trace}};
+    } known[] = {
+        {"status", field_status}, {"path", field_path}, {"id", field_id}, {"trace", field_trace}};
     uint32_t column = world.columns_count;
     char text[64];
 
@@ -71,9 +81,11 @@ static int world_column(struct sl_names *names, const struct sl_name *name, stru
         for (uint32_t row = 0; strcmp(known[i].name, text) == 0 && row < ROWS; row++) {
             const char *field = known[i].rows[row];
             world.types[column][row] = (uint8_t)(field == NULL ? SL_T_ABSENT : type_of(field[0]));
-            world.values[column][row] = field == NULL ? (struct sl_slice){NULL, 0} : sl_slice_of(field + 1);
+            world.values[column][row] =
+                field == NULL ? (struct sl_slice){NULL, 0} : sl_slice_of(field + 1);
         }
-    world.columns[column] = (struct sl_column){.value = world.values[column], .type = world.types[column]};
+    world.columns[column] =
+        (struct sl_column){.value = world.values[column], .type = world.types[column]};
     world.decoded.columns_count = ++world.columns_count;
     return (int)column;
 }
@@ -91,17 +103,27 @@ static int world_setup(void **state)
         world.service_ids[i] = sl_intern(cache, sl_slice_of(services[i]));
         world.sel[i] = i;
         world.append[i] = times[i] + 1;
-        world.headers[i][0] = (struct sl_header){sl_slice_of("tenant"), sl_slice_of(i % 2 == 0 ? "a" : "b")};
+        world.headers[i][0] =
+            (struct sl_header){sl_slice_of("tenant"), sl_slice_of(i % 2 == 0 ? "a" : "b")};
         world.headers[i][1] = (struct sl_header){sl_slice_of("tenant"), sl_slice_of("second")};
         world.header_rows[i] = world.headers[i];
         world.headers_count[i] = i == 5 ? 0 : 2;
     }
     world.keys[1] = sl_slice_of("k1");
     world.keys[2] = (struct sl_slice){"", 0};
-    world.batch = (struct sl_batch){.partition = &world.partition, .count = ROWS, .append_unix_ms = world.append, .key = world.keys,
-                                    .headers = world.header_rows, .headers_count = world.headers_count};
-    world.decoded = (struct sl_decoded){.time_unix_ms = times, .service = world.service_ids, .level = levels, .columns = world.columns, .trace = -1};
-    world.view = (struct sl_view){.batch = &world.batch, .decoded = &world.decoded, .sel = world.sel, .sel_count = ROWS};
+    world.batch = (struct sl_batch){.partition = &world.partition,
+                                    .count = ROWS,
+                                    .append_unix_ms = world.append,
+                                    .key = world.keys,
+                                    .headers = world.header_rows,
+                                    .headers_count = world.headers_count};
+    world.decoded = (struct sl_decoded){.time_unix_ms = times,
+                                        .service = world.service_ids,
+                                        .level = levels,
+                                        .columns = world.columns,
+                                        .trace = -1};
+    world.view = (struct sl_view){
+        .batch = &world.batch, .decoded = &world.decoded, .sel = world.sel, .sel_count = ROWS};
     (void)sl_intern_cache_free(cache);
     return 0;
 }
@@ -175,8 +197,8 @@ static void test_services_are_looked_up_once_a_name(void **state)
 static void test_numbers_compare_as_numbers_when_both_sides_are(void **state)
 {
     (void)state;
-    holds("status: 500", "011010");      /* 500, the text 500, and 500.0 */
-    holds("status: \"500\"", "011000");  /* text: 500.0 is not 500 */
+    holds("status: 500", "011010");          /* 500, the text 500, and 500.0 */
+    holds("status: \"500\"", "011000");      /* text: 500.0 is not 500 */
     holds("status: { gte: 300 }", "011011"); /* null against a number: by bytes, n > 3 */
     holds("status: { lt: 500 }", "100000");
     holds("id: 9007199254740993", "100000");
@@ -228,10 +250,14 @@ static void test_and_or_not_nest(void **state)
     (void)state;
     holds("{ service: { glob: \"pay*\" }, level: { gte: error } }", "010010");
     holds("[{ level: debug }, { service: x }]", "000101");
-    holds("any: [{ level: debug }, { all: [{ path: { matches: pay } }, { not: { status: 500 } }] }]", "000100");
+    holds(
+        "any: [{ level: debug }, { all: [{ path: { matches: pay } }, { not: { status: 500 } }] }]",
+        "000100");
     holds("not: { any: [{ level: debug }, { service: x }], status: 500 }", "111111");
     holds("not: { not: { level: debug } }", "000100");
-    holds("{ any: [{ path: /health }, { path: { matches: pay } }], level: { gte: info }, status: { gte: 500 } }", "010010");
+    holds("{ any: [{ path: /health }, { path: { matches: pay } }], level: { gte: info }, status: { "
+          "gte: 500 } }",
+          "010010");
 }
 
 static void test_only_live_records_are_written(void **state)

@@ -12,7 +12,8 @@
 #include "runtime/config/pool.h"
 #include "runtime/config/template.h"
 
-static void name_is(const char *text, enum sl_name_kind kind, uint32_t segments, const char *first, const char *print)
+static void name_is(const char *text, enum sl_name_kind kind, uint32_t segments, const char *first,
+                    const char *print)
 {
     struct sl_name name;
     char printed[100];
@@ -43,12 +44,23 @@ static void test_roles_come_first_and_a_dot_means_the_payload(void **state)
     name_is("@topic", SL_NAME_TOPIC, 0, NULL, "@topic");
     name_is("@time", SL_NAME_APPEND_TIME, 0, NULL, "@time");
     name_is("@header:Trace-Id", SL_NAME_HEADER, 0, NULL, "@header:Trace-Id");
-    name_is("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p", SL_NAME_PATH, 16, "a", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p");
+    name_is("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p", SL_NAME_PATH, 16, "a",
+            "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p");
 }
 
 static void test_wrong_names_are_refused(void **state)
 {
-    static const char *const wrong[] = {"", ".", "a..b", "a.", "..a", "a\\", "a\\b", "@tpoic", "@", "@header:", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q"};
+    static const char *const wrong[] = {"",
+                                        ".",
+                                        "a..b",
+                                        "a.",
+                                        "..a",
+                                        "a\\",
+                                        "a\\b",
+                                        "@tpoic",
+                                        "@",
+                                        "@header:",
+                                        "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -101,7 +113,11 @@ static void test_templates_are_taken_apart(void **state)
 
     (void)state;
     sl_pool_init(&pool);
-    assert_int_equal(sl_template_parse(&pool, "service={service}/dt={day}/hour={hour}/{topic}-{partition}/{user.id}", &t, NULL), 0);
+    assert_int_equal(
+        sl_template_parse(&pool,
+                          "service={service}/dt={day}/hour={hour}/{topic}-{partition}/{user.id}",
+                          &t, NULL),
+        0);
     assert_int_equal(t->count, 12);
     assert_int_equal(t->parts[0].kind, SL_PART_LITERAL);
     assert_string_equal(t->parts[0].text.data, "service=");
@@ -116,8 +132,10 @@ static void test_templates_are_taken_apart(void **state)
 
 static void test_wrong_templates_are_refused(void **state)
 {
-    static const char *const wrong[] = {"/abs", "a//b", "a/", "../a", "a/../b", "a/./b", "{service", "service}", "{}", "{a{b}}", "{@x}", "{a/b}",
-                                        ".sluice/x", "a\\b", "a\tb", "{time}", "{class}", "{a..b}"};
+    static const char *const wrong[] = {"/abs",   "a//b",     "a/",        "../a", "a/../b",
+                                        "a/./b",  "{service", "service}",  "{}",   "{a{b}}",
+                                        "{@x}",   "{a/b}",    ".sluice/x", "a\\b", "a\tb",
+                                        "{time}", "{class}",  "{a..b}"};
     const struct sl_template *t = NULL;
     char many[400] = "";
     struct sl_pool pool;

@@ -34,7 +34,8 @@ static void refused(const char *text, const char *expected)
 
     assert_int_not_equal(load(text, &diags, &config), 0);
     assert_null(config);
-    (void)snprintf(found, sizeof(found), "%u:%u %s", diags.items[0].line, diags.items[0].column, diags.items[0].text);
+    (void)snprintf(found, sizeof(found), "%u:%u %s", diags.items[0].line, diags.items[0].column,
+                   diags.items[0].text);
     assert_string_equal(found, expected);
     assert_true(diags.items[0].remedy[0] != '\0');
     sl_diags_fini(&diags);
@@ -52,7 +53,8 @@ static void test_no_file_gives_what_works_on_a_laptop(void **state)
     assert_string_equal(config->control_socket, "./sluice-data/control.sock");
     assert_true(config->workers >= 1 && config->node[0] != '\0');
     assert_true(config->memory_bytes == 512ull << 20 && config->max_record_bytes == 1 << 20);
-    assert_true(config->spool.hold_bytes == 10ull << 30 && config->spool.partitions == 4 && config->spool.fsync == 1);
+    assert_true(config->spool.hold_bytes == 10ull << 30 && config->spool.partitions == 4 &&
+                config->spool.fsync == 1);
     assert_null(sl_process_free(config));
     sl_diags_fini(&diags);
 }
@@ -63,11 +65,16 @@ static void test_a_whole_file_is_read(void **state)
     struct sl_diags diags;
 
     (void)state;
-    assert_int_equal(load("node: a1\ndata_dir: /var/lib/sluice\nworkers: 3\nmemory: 1GiB\ntopologies: [t/a.yaml, /b.yaml]\n"
-                          "control: { listen: \"127.0.0.1:7878\", token: { secret: { env: TOKEN } } }\nspool: { fsync: each, hold: { age: 1d } }\n"
-                          "connections:\n  main: { brokers: [a:9092, b:9092], security_protocol: sasl_ssl, sasl_mechanism: SCRAM-SHA-512, sasl_username: u, "
-                          "sasl_password: { secret: { env: P } }, ca: /etc/passwd, librdkafka: { socket.timeout.ms: 1000 } }\n",
-                          &diags, &config), 0);
+    assert_int_equal(load("node: a1\ndata_dir: /var/lib/sluice\nworkers: 3\nmemory: "
+                          "1GiB\ntopologies: [t/a.yaml, /b.yaml]\n"
+                          "control: { listen: \"127.0.0.1:7878\", token: { secret: { env: TOKEN } "
+                          "} }\nspool: { fsync: each, hold: { age: 1d } }\n"
+                          "connections:\n  main: { brokers: [a:9092, b:9092], security_protocol: "
+                          "sasl_ssl, sasl_mechanism: SCRAM-SHA-512, sasl_username: u, "
+                          "sasl_password: { secret: { env: P } }, ca: /etc/passwd, librdkafka: { "
+                          "socket.timeout.ms: 1000 } }\n",
+                          &diags, &config),
+                     0);
     assert_int_equal(config->connections_count, 1);
     assert_string_equal(config->connections[0].security_protocol, "sasl_ssl");
     assert_string_equal(config->connections[0].sasl_password.env, "P");
@@ -85,14 +92,21 @@ static void test_wrong_files_are_refused(void **state)
     (void)state;
     refused("wrokers: 3", "1:1 unknown key \"wrokers\"");
     refused("node: a/b", "1:7 node: \"a/b\" cannot stand in file names");
-    refused("control: { listen: \"0.0.0.0:1\" }", "1:10 control.token: missing: whoever reaches the TCP port could deploy");
-    refused("connections: { m: { brokers: [localhost] } }", "1:30 connections.m.brokers: \"localhost\" is not an address");
-    refused("connections: { m: { security_protocol: ssl } }", "1:19 connections.m.brokers is missing");
-    refused("connections: { m: { brokers: [a:1], security_protocol: sasl_ssl } }", "1:19 connections.m.sasl_mechanism: missing, though security_protocol logs in");
-    refused("connections: { m: { brokers: [a:1], sasl_username: u } }", "1:19 connections.m.security_protocol: does not log in, though sasl_ settings are there");
+    refused("control: { listen: \"0.0.0.0:1\" }",
+            "1:10 control.token: missing: whoever reaches the TCP port could deploy");
+    refused("connections: { m: { brokers: [localhost] } }",
+            "1:30 connections.m.brokers: \"localhost\" is not an address");
+    refused("connections: { m: { security_protocol: ssl } }",
+            "1:19 connections.m.brokers is missing");
+    refused("connections: { m: { brokers: [a:1], security_protocol: sasl_ssl } }",
+            "1:19 connections.m.sasl_mechanism: missing, though security_protocol logs in");
+    refused(
+        "connections: { m: { brokers: [a:1], sasl_username: u } }",
+        "1:19 connections.m.security_protocol: does not log in, though sasl_ settings are there");
     refused("connections: { m: { brokers: [a:1], ca: /nonexistent.pem } }",
             "1:41 connections.m.ca: unreachable file /nonexistent.pem: No such file or directory");
-    refused("connections: { m: { brokers: [a:1], key: /etc/passwd } }", "1:42 connections.m.key: set without its certificate");
+    refused("connections: { m: { brokers: [a:1], key: /etc/passwd } }",
+            "1:42 connections.m.key: set without its certificate");
     refused("connections: [a]", "1:14 connections: a list is not a mapping of names");
     refused("- a", "1:1 a list is not a mapping");
     refused("memory: 1MiB", "1:9 memory: 1MiB is too small");
@@ -113,10 +127,12 @@ static void test_secrets_are_fetched_at_use(void **state)
     (void)unlink(path);
     assert_int_not_equal(sl_secret_resolve(&(struct sl_secret){.file = path}, &text, &err), 0);
     assert_int_equal(setenv("SL_TEST_SECRET", "s", 1), 0);
-    assert_int_equal(sl_secret_resolve(&(struct sl_secret){.env = "SL_TEST_SECRET"}, &text, &err), 0);
+    assert_int_equal(sl_secret_resolve(&(struct sl_secret){.env = "SL_TEST_SECRET"}, &text, &err),
+                     0);
     assert_string_equal(text, "s");
     free(text);
-    assert_int_not_equal(sl_secret_resolve(&(struct sl_secret){.env = "SL_TEST_NO_SECRET"}, &text, &err), 0);
+    assert_int_not_equal(
+        sl_secret_resolve(&(struct sl_secret){.env = "SL_TEST_NO_SECRET"}, &text, &err), 0);
     assert_int_not_equal(sl_secret_resolve(&(struct sl_secret){0}, &text, &err), 0);
 }
 

@@ -1,4 +1,5 @@
-/* test_topology.c: whole topology files: what is loaded, how it is wired, which order, digest and memory it has.
+/* test_topology.c: whole topology files: what is loaded, how it is wired, which order, digest and
+ * memory it has.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +30,8 @@ static void write_file(char path[64], const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-static int load(const char *text, const struct sl_process_config *process, struct sl_diags *diags, struct sl_topology **topology)
+static int load(const char *text, const struct sl_process_config *process, struct sl_diags *diags,
+                struct sl_topology **topology)
 {
     char path[64];
     int status;
@@ -56,7 +58,8 @@ static struct sl_topology *load_fine(const char *text, const struct sl_process_c
 }
 
 /* Every problem, one "LINE:COLUMN TEXT | REMEDY" each, joined by newlines. */
-static void load_refused(const char *text, const struct sl_process_config *process, const char *expected)
+static void load_refused(const char *text, const struct sl_process_config *process,
+                         const char *expected)
 {
     struct sl_topology *topology = NULL;
     struct sl_diags diags;
@@ -66,8 +69,9 @@ static void load_refused(const char *text, const struct sl_process_config *proce
     assert_null(topology);
     for (uint32_t i = 0; i < diags.count; i++)
         if (!diags.items[i].warning)
-            (void)snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%u:%u %s | %s", all[0] == '\0' ? "" : "\n", diags.items[i].line,
-                           diags.items[i].column, diags.items[i].text, diags.items[i].remedy);
+            (void)snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%u:%u %s | %s",
+                           all[0] == '\0' ? "" : "\n", diags.items[i].line, diags.items[i].column,
+                           diags.items[i].text, diags.items[i].remedy);
     assert_string_equal(all, expected);
     sl_diags_fini(&diags);
 }
@@ -81,15 +85,19 @@ static const char company_bus[] =
     "  useful: { type: filter, inputs: [parsed], drop_where: { level: [debug, trace] } }\n"
     "  parsed: { type: parse, inputs: [logs], format: json }\n"
     "sinks:\n"
-    "  landing: { type: files, inputs: [parsed], dir: landing, path: \"service={service}/dt={day}/hour={hour}\", roll: { bytes: 1MiB } }\n"
-    "  alerts: { type: kafka, inputs: [split.errors], where: { service: { glob: \"pay*\" } }, connection: main, topic: alerts, exactly_once: true }\n"
-    "  rest: { type: stdout, inputs: [split.rest], retry: { backoff_max: 10s }, batch: { records: 7 } }\n"
+    "  landing: { type: files, inputs: [parsed], dir: landing, path: "
+    "\"service={service}/dt={day}/hour={hour}\", roll: { bytes: 1MiB } }\n"
+    "  alerts: { type: kafka, inputs: [split.errors], where: { service: { glob: \"pay*\" } }, "
+    "connection: main, topic: alerts, exactly_once: true }\n"
+    "  rest: { type: stdout, inputs: [split.rest], retry: { backoff_max: 10s }, batch: { records: "
+    "7 } }\n"
     "memory: 64MiB\n"
     "consumers: 2\n"
     "commit: { every: 2s }\n";
 
 static struct sl_connection main_connection = {.name = "main"};
-static const struct sl_process_config process = {.connections = &main_connection, .connections_count = 1, .memory_bytes = 512ull << 20};
+static const struct sl_process_config process = {
+    .connections = &main_connection, .connections_count = 1, .memory_bytes = 512ull << 20};
 
 static void test_a_whole_topology_is_read(void **state)
 {
@@ -131,7 +139,8 @@ static void test_a_whole_topology_is_read(void **state)
     assert_null(sl_topology_free(topology));
 }
 
-static const char small[] = "name: t\nsources:\n  in: { type: stdin }\nsinks:\n  out: { type: stdout, inputs: [in]%s }\n%s";
+static const char small[] =
+    "name: t\nsources:\n  in: { type: stdin }\nsinks:\n  out: { type: stdout, inputs: [in]%s }\n%s";
 
 static struct sl_topology *load_small(const char *sink, const char *top)
 {
@@ -144,9 +153,12 @@ static struct sl_topology *load_small(const char *sink, const char *top)
 static void test_the_digest_sees_settings_and_not_spelling(void **state)
 {
     struct sl_topology *plain = load_small("", "");
-    struct sl_topology *same = load_small(", when_full: wait, \"required\": true", "max_age: 720h\nx-notes: anything\ndead_letters: { dir: dead, type: files }\n");
+    struct sl_topology *same =
+        load_small(", when_full: wait, \"required\": true",
+                   "max_age: 720h\nx-notes: anything\ndead_letters: { dir: dead, type: files }\n");
     struct sl_topology *other = load_small(", on_refused: drop", "");
-    struct sl_topology *where = load_small(", where: { a: 1 }", ""), *quoted = load_small(", where: { a: \"1\" }", "");
+    struct sl_topology *where = load_small(", where: { a: 1 }", ""),
+                       *quoted = load_small(", where: { a: \"1\" }", "");
 
     (void)state;
     assert_true(plain->digest == same->digest);
@@ -169,22 +181,29 @@ static void test_circles_are_refused_with_their_path(void **state)
                  "  c: { type: filter, where: { x: 1 }, inputs: [b] }\n"
                  "sinks: { out: { type: stdout, inputs: [c] } }\n",
                  NULL,
-                 "5:47 operators.b.inputs: records would run in a circle: a -> b -> c -> a | take one of these inputs out");
-    load_refused("name: t\nsources: { in: { type: stdin } }\noperators: { a: { type: filter, where: { x: 1 }, inputs: [a, in] } }\n"
+                 "5:47 operators.b.inputs: records would run in a circle: a -> b -> c -> a | take "
+                 "one of these inputs out");
+    load_refused("name: t\nsources: { in: { type: stdin } }\noperators: { a: { type: filter, "
+                 "where: { x: 1 }, inputs: [a, in] } }\n"
                  "sinks: { out: { type: stdout, inputs: [a] } }\n",
-                 NULL, "3:58 operators.a.inputs: records would run in a circle: a -> a | take one of these inputs out");
+                 NULL,
+                 "3:58 operators.a.inputs: records would run in a circle: a -> a | take one of "
+                 "these inputs out");
 }
 
 static void test_every_problem_is_said_in_one_run(void **state)
 {
     (void)state;
-    load_refused("name: a b\nsources:\n  in: { type: stdin, rate: 5 }\nsinks:\n  out: { type: stdout, inputs: [on], requird: true }\n  out2: { type: file, inputs: [in.x] }\n",
+    load_refused("name: a b\nsources:\n  in: { type: stdin, rate: 5 }\nsinks:\n  out: { type: "
+                 "stdout, inputs: [on], requird: true }\n  out2: { type: file, inputs: [in.x] }\n",
                  NULL,
                  "1:7 name: \"a b\" is not a name | write 1 to 64 of A-Z a-z 0-9 _ -\n"
                  "3:22 sources.in: unknown key \"rate\" | allowed: type\n"
-                 "5:38 sinks.out: unknown key \"requird\" | did you mean \"required\"? Allowed: type, inputs, where, required, when_full, retry, "
+                 "5:38 sinks.out: unknown key \"requird\" | did you mean \"required\"? Allowed: "
+                 "type, inputs, where, required, when_full, retry, "
                  "batch, encoding, on_refused\n"
-                 "6:17 sinks.out2.type: file is a source, not a sink | move it below sources:, or write one of: files, kafka, stdout, blackhole\n"
+                 "6:17 sinks.out2.type: file is a source, not a sink | move it below sources:, or "
+                 "write one of: files, kafka, stdout, blackhole\n"
                  "5:33 sinks.out.inputs: nothing is called \"on\" | did you mean \"in\"?\n"
                  "6:32 sinks.out2.inputs: in has one output, no port \"x\" | write in");
 }
@@ -192,13 +211,19 @@ static void test_every_problem_is_said_in_one_run(void **state)
 static void test_exactly_once_needs_one_cluster(void **state)
 {
     (void)state;
-    load_refused("name: t\nsources:\n  a: { type: kafka, brokers: [h:1], topics: [x], group: g }\n  b: { type: stdin }\n"
-                 "sinks:\n  out: { type: kafka, inputs: [a, b], brokers: [h:1], topic: o, exactly_once: true }\n",
+    load_refused("name: t\nsources:\n  a: { type: kafka, brokers: [h:1], topics: [x], group: g }\n "
+                 " b: { type: stdin }\n"
+                 "sinks:\n  out: { type: kafka, inputs: [a, b], brokers: [h:1], topic: o, "
+                 "exactly_once: true }\n",
                  NULL,
-                 "6:79 sinks.out.exactly_once: the source b is not on the sink's Kafka cluster | read from the same Kafka connection, or leave out "
+                 "6:79 sinks.out.exactly_once: the source b is not on the sink's Kafka cluster | "
+                 "read from the same Kafka connection, or leave out "
                  "exactly_once: delivery is then at least once, with a sluice-origin header");
-    (void)sl_topology_free(load_fine("name: t\nsources:\n  a: { type: kafka, brokers: [h:1], topics: [x], group: g }\n"
-                                     "sinks:\n  out: { type: kafka, inputs: [a], brokers: [h:1], topic: o, exactly_once: true }\n", NULL));
+    (void)sl_topology_free(
+        load_fine("name: t\nsources:\n  a: { type: kafka, brokers: [h:1], topics: [x], group: g }\n"
+                  "sinks:\n  out: { type: kafka, inputs: [a], brokers: [h:1], topic: o, "
+                  "exactly_once: true }\n",
+                  NULL));
 }
 
 static void test_unread_components_are_only_warned_of(void **state)
@@ -207,8 +232,12 @@ static void test_unread_components_are_only_warned_of(void **state)
     struct sl_diags diags;
 
     (void)state;
-    assert_int_equal(load("name: t\nsources:\n  in: { type: stdin }\n  idle: { type: stdin }\noperators:\n  r: { type: route, inputs: [in], routes: { a: { x: 1 } } }\n"
-                          "sinks: { out: { type: stdout, inputs: [r.a] } }\n", NULL, &diags, &topology), 0);
+    assert_int_equal(
+        load("name: t\nsources:\n  in: { type: stdin }\n  idle: { type: stdin }\noperators:\n  r: "
+             "{ type: route, inputs: [in], routes: { a: { x: 1 } } }\n"
+             "sinks: { out: { type: stdout, inputs: [r.a] } }\n",
+             NULL, &diags, &topology),
+        0);
     assert_int_equal(diags.errors, 0);
     assert_int_equal(diags.count, 2);
     assert_true(diags.items[0].warning);
@@ -226,16 +255,22 @@ static void test_memory_that_cannot_hold_is_refused(void **state)
     char text[400];
 
     (void)state;
-    load_refused("name: t\nmemory: 16MiB\nconsumers: 2\nsources: { in: { type: stdin } }\nsinks: { out: { type: stdout, inputs: [in] } }\n", NULL,
-                 "2:9 memory: 16MiB cannot hold 2 consumers and 2 sinks | write memory: 20MiB, or fewer consumers");
+    load_refused("name: t\nmemory: 16MiB\nconsumers: 2\nsources: { in: { type: stdin } }\nsinks: { "
+                 "out: { type: stdout, inputs: [in] } }\n",
+                 NULL,
+                 "2:9 memory: 16MiB cannot hold 2 consumers and 2 sinks | write memory: 20MiB, or "
+                 "fewer consumers");
     assert_int_not_equal(sl_topology_memory(topology, 0, 2, 1 << 20, &plan, &err), 0);
-    assert_string_equal(err.text, "memory: 16MiB cannot hold 2 consumers and 2 sinks; write memory: 20MiB, or fewer consumers");
+    assert_string_equal(err.text, "memory: 16MiB cannot hold 2 consumers and 2 sinks; write "
+                                  "memory: 20MiB, or fewer consumers");
     topology->consumers = 1;
     assert_int_equal(sl_topology_memory(topology, 0, 1, 1 << 20, &plan, &err), 0);
     assert_int_equal(plan.queues_bytes, (16u << 20) * 40ull / 100);
-    assert_true(plan.queues_bytes + plan.lanes_bytes + plan.batches_bytes + plan.tables_bytes <= plan.total_bytes);
+    assert_true(plan.queues_bytes + plan.lanes_bytes + plan.batches_bytes + plan.tables_bytes <=
+                plan.total_bytes);
     (void)sl_memory_print(&plan, text, sizeof(text));
-    assert_string_equal(text, "memory 16.0 MiB for 1 consumer: source queues 6.4, lanes 4.8, batches 3.2, tickets and tables 1.6 MiB (at least 10.0 MiB needed)");
+    assert_string_equal(text, "memory 16.0 MiB for 1 consumer: source queues 6.4, lanes 4.8, "
+                              "batches 3.2, tickets and tables 1.6 MiB (at least 10.0 MiB needed)");
     assert_int_not_equal(sl_topology_memory(topology, 0, 1, UINT64_MAX / 4, &plan, &err), 0);
     (void)sl_topology_free(topology);
 }
@@ -248,9 +283,11 @@ static void test_a_missing_file_is_said_with_its_name(void **state)
 
     (void)state;
     sl_diags_init(&diags);
-    assert_int_not_equal(sl_topology_load("/nonexistent/t.yaml", &fake_registry, NULL, &diags, &topology), 0);
+    assert_int_not_equal(
+        sl_topology_load("/nonexistent/t.yaml", &fake_registry, NULL, &diags, &topology), 0);
     (void)sl_diag_print(&diags.items[0], text, sizeof(text));
-    assert_string_equal(text, "/nonexistent/t.yaml: error: cannot read the file: No such file or directory\n  name a YAML file that this user may read");
+    assert_string_equal(text, "/nonexistent/t.yaml: error: cannot read the file: No such file or "
+                              "directory\n  name a YAML file that this user may read");
     sl_diags_fini(&diags);
 }
 

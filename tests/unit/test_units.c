@@ -21,7 +21,22 @@ static void bytes_are(const char *text, uint64_t expected)
 
 static void test_sizes(void **state)
 {
-    static const char *const wrong[] = {"", "MiB", "12 MiB", "12mib", "-1", "1.0001KiB", "0.5B", "1.5", "99999999999999999999", "16384PiB", "1e3", "12 parrots", "+1", "0x10", "1.MiB", "18446744073709551616"};
+    static const char *const wrong[] = {"",
+                                        "MiB",
+                                        "12 MiB",
+                                        "12mib",
+                                        "-1",
+                                        "1.0001KiB",
+                                        "0.5B",
+                                        "1.5",
+                                        "99999999999999999999",
+                                        "16384PiB",
+                                        "1e3",
+                                        "12 parrots",
+                                        "+1",
+                                        "0x10",
+                                        "1.MiB",
+                                        "18446744073709551616"};
 
     (void)state;
     bytes_are("0", 0);
@@ -51,7 +66,9 @@ static void duration_is(const char *text, uint64_t expected)
 
 static void test_durations(void **state)
 {
-    static const char *const wrong[] = {"", "60", "1 h", "1m1m", "30m1h", "h", "1h30", "-5s", "0.1ns", "30501w", "1M", "1S", "5sec", "1.5.5s"};
+    static const char *const wrong[] = {"",   "60",   "1 h",  "1m1m",  "30m1h",
+                                        "h",  "1h30", "-5s",  "0.1ns", "30501w",
+                                        "1M", "1S",   "5sec", "1.5.5s"};
 
     (void)state;
     duration_is("0", 0);
@@ -71,8 +88,10 @@ static void test_durations(void **state)
 
 static void test_rates_and_shares(void **state)
 {
-    static const char *const wrong_rates[] = {"", "5000", "5000/", "/s", "5000/w", "-1/s", "nan/s", "inf/s", "1e999/s", "5 /s"};
-    static const char *const wrong_shares[] = {"", "10", "101%", "-1%", "1.1", "ten", "10%%", "nan", "1%0", ".5"};
+    static const char *const wrong_rates[] = {"",     "5000",  "5000/", "/s",      "5000/w",
+                                              "-1/s", "nan/s", "inf/s", "1e999/s", "5 /s"};
+    static const char *const wrong_shares[] = {"",    "10",   "101%", "-1%", "1.1",
+                                               "ten", "10%%", "nan",  "1%0", ".5"};
     double value = 0;
     struct sl_err err;
 

@@ -1,36 +1,9 @@
-/* cond_value.c: operands of roles: levels by any of their names, instants by RFC 3339.
+/* cond_time.c: RFC 3339 instants, as operands of the time roles.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <strings.h>
+#include <stdbool.h>
+#include <string.h>
 
 #include "runtime/config/condition.h"
-
-static const struct {
-    const char *name;
-    enum sl_level level;
-} cond_levels[] = {
-    {"trace", SL_LEVEL_TRACE}, {"debug", SL_LEVEL_DEBUG}, {"info", SL_LEVEL_INFO}, {"warn", SL_LEVEL_WARN},
-    {"error", SL_LEVEL_ERROR}, {"fatal", SL_LEVEL_FATAL}, /* the first six print levels */
-    {"warning", SL_LEVEL_WARN}, {"err", SL_LEVEL_ERROR}, {"notice", SL_LEVEL_INFO}, {"information", SL_LEVEL_INFO},
-    {"informational", SL_LEVEL_INFO}, {"critical", SL_LEVEL_FATAL}, {"crit", SL_LEVEL_FATAL}, {"alert", SL_LEVEL_FATAL},
-    {"emerg", SL_LEVEL_FATAL}, {"emergency", SL_LEVEL_FATAL}, {"panic", SL_LEVEL_FATAL}, {"verbose", SL_LEVEL_DEBUG},
-    {"10", SL_LEVEL_TRACE}, {"20", SL_LEVEL_DEBUG}, {"30", SL_LEVEL_INFO}, {"40", SL_LEVEL_WARN}, {"50", SL_LEVEL_ERROR},
-    {"60", SL_LEVEL_FATAL}, /* pino */
-    {"0", SL_LEVEL_FATAL}, {"1", SL_LEVEL_FATAL}, {"2", SL_LEVEL_FATAL}, {"3", SL_LEVEL_ERROR}, {"4", SL_LEVEL_WARN},
-    {"5", SL_LEVEL_INFO}, {"6", SL_LEVEL_INFO}, {"7", SL_LEVEL_DEBUG}, /* syslog */
-};
-
-int sl_cond_level(struct sl_slice text, enum sl_level *ret_level)
-{
-    for (size_t i = 0; i < sizeof(cond_levels) / sizeof(cond_levels[0]); i++)
-        if (strlen(cond_levels[i].name) == text.bytes && strncasecmp(cond_levels[i].name, text.data, text.bytes) == 0)
-            return *ret_level = cond_levels[i].level, 0;
-    return -1;
-}
-
-const char *sl_cond_level_name(enum sl_level level)
-{
-    return level == SL_LEVEL_NONE || level >= SL_LEVELS ? "" : cond_levels[level - 1].name;
-}
 
 /* Days since 1970-01-01 of a proleptic Gregorian date (Howard Hinnant's days_from_civil). */
 static int64_t time_days(int year, int month, int day)
@@ -72,7 +45,8 @@ static int time_fraction(const char **at)
         return -1;
     for ((*at)++; **at >= '0' && **at <= '9'; (*at)++) {
         if (scale == 0 && **at != '0')
-            return -1; /* records' times are milliseconds: a finer bound would not do what it says */
+            return -1; /* records' times are milliseconds: a finer bound would not do what it says
+                        */
         ms += (**at - '0') * scale;
         scale /= 10;
     }
@@ -103,7 +77,8 @@ static bool time_is_date(int year, int month, int day)
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
-    return year >= 0 && month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] + (month == 2 && leap);
+    return year >= 0 && month >= 1 && month <= 12 && day >= 1 &&
+           day <= days[month - 1] + (month == 2 && leap);
 }
 
 int sl_cond_time(const char *text, int64_t *ret_unix_ms)
@@ -116,8 +91,10 @@ int sl_cond_time(const char *text, int64_t *ret_unix_ms)
     int second = minute >= 0 && time_is(&at, ":") ? time_digits(&at, 2) : -1;
     int ms = second >= 0 ? time_fraction(&at) : -1, zone = ms >= 0 ? time_zone(&at) : INT32_MAX;
 
-    if (zone == INT32_MAX || *at != '\0' || !time_is_date(year, month, day) || hour > 23 || minute > 59 || second > 60)
+    if (zone == INT32_MAX || *at != '\0' || !time_is_date(year, month, day) || hour > 23 ||
+        minute > 59 || second > 60)
         return -1;
-    *ret_unix_ms = ((time_days(year, month, day) * 24 + hour) * 60 + minute - zone) * 60000 + (second == 60 ? 59 : second) * 1000 + ms;
+    *ret_unix_ms = ((time_days(year, month, day) * 24 + hour) * 60 + minute - zone) * 60000 +
+                   (second == 60 ? 59 : second) * 1000 + ms;
     return 0;
 }
