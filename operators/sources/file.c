@@ -91,6 +91,19 @@ static int source_share(const struct sl_api *api, const void *config, void **ret
     return 0;
 }
 
+static int source_partitions(const struct sl_api *api, const void *config, const struct sl_topology *topology,
+                             struct sl_klog *log, uint32_t *ret_count, struct sl_err *err)
+{
+    const struct source_config *c = config;
+    struct sl_file_set_settings settings = {.paths = c->paths, .exclude = c->exclude};
+
+    (void)topology;
+    (void)log;
+    if (sl_file_set_count(api->fs, api->base_dir, &settings, ret_count) != 0)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory to look for files");
+    return 0;
+}
+
 static void source_unshare(void *shared)
 {
     (void)sl_file_set_close(shared);
@@ -359,6 +372,7 @@ const struct sl_source_kind sl_source_file = {
              .unshare = source_unshare},
     .flags = SL_SOURCE_ENDS,
     .open = source_open,
+    .partitions = source_partitions,
     .poll = source_poll,
     .release = source_release,
     .seek = source_seek,

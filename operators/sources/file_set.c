@@ -397,6 +397,14 @@ static int set_strings(const struct sl_strings *from, const char *base_dir, bool
     return 0;
 }
 
+static int set_patterns(struct sl_file_set *set, const char *base_dir, const struct sl_file_set_settings *settings)
+{
+    return set_strings(&settings->paths, base_dir, false, &set->patterns, &set->patterns_count) != 0 ||
+                   set_strings(&settings->exclude, base_dir, true, &set->excludes, &set->excludes_count) != 0
+               ? -ENOMEM
+               : 0;
+}
+
 static int set_prepare(struct sl_file_set *set, const struct sl_api *api, const struct sl_file_set_settings *settings)
 {
     char dir[4096];
@@ -407,8 +415,7 @@ static int set_prepare(struct sl_file_set *set, const struct sl_api *api, const 
         set->ids_path = NULL;
         return -ENOMEM;
     }
-    if (set_strings(&settings->paths, api->base_dir, false, &set->patterns, &set->patterns_count) != 0 ||
-        set_strings(&settings->exclude, api->base_dir, true, &set->excludes, &set->excludes_count) != 0)
+    if (set_patterns(set, api->base_dir, settings) != 0)
         return -ENOMEM;
     return sl_fs_mkdirs(set->fs, dir, 0750);
 }
@@ -463,6 +470,38 @@ static void strings_free(char **items, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         free(items[i]);
     free(items);
+}
+
+struct set_count {
+    const struct sl_file_set *set;
+    uint32_t files;
+};
+
+static int set_count_one(void *user, const char *path, const struct sl_fs_stat *stat)
+{
+    struct set_count *count = user;
+
+    (void)stat;
+    count->files += !set_excluded(count->set, path);
+    return 0;
+}
+
+int sl_file_set_count(struct sl_fs *fs, const char *base_dir, const struct sl_file_set_settings *settings, uint32_t *ret_count)
+{
+    struct sl_file_set *set = calloc(1, sizeof(*set));
+    struct set_count count = {set, 0};
+    int rc = set == NULL ? -ENOMEM : set_patterns(set, base_dir, settings);
+
+    for (uint32_t i = 0; rc == 0 && i < set->patterns_count; i++)
+        (void)sl_file_glob(fs, set->patterns[i], set_count_one, &count); /* an unreadable folder is the scan's to report */
+    if (set != NULL) {
+        strings_free(set->patterns, set->patterns_count);
+        strings_free(set->excludes, set->excludes_count);
+    }
+    free(set);
+    if (rc == 0)
+        *ret_count = count.files;
+    return rc;
 }
 
 struct sl_file_set *sl_file_set_close(struct sl_file_set *set)

@@ -63,6 +63,8 @@ struct sl_file_set_settings {
 int sl_file_set_open(const struct sl_api *api, const struct sl_file_set_settings *settings, struct sl_file_set **ret_set,
                      struct sl_err *err);
 struct sl_file_set *sl_file_set_close(struct sl_file_set *set);
+/* How many files the settings name now. Opens nothing. */
+int sl_file_set_count(struct sl_fs *fs, const char *base_dir, const struct sl_file_set_settings *settings, uint32_t *ret_count);
 /* True once a second, to one caller: it must see to it that sl_file_set_scan is run. */
 bool sl_file_set_due(struct sl_file_set *set, uint64_t now_ns);
 /* Slow: reads folders and heads, writes the ids. */

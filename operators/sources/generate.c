@@ -203,6 +203,14 @@ static int generate_configure(struct generate_front *generate, const struct gene
     return 0;
 }
 
+static int generate_partitions(const struct sl_api *api, const void *config, const struct sl_topology *topology,
+                         struct sl_klog *log, uint32_t *ret_count, struct sl_err *err)
+{
+    (void)api, (void)topology, (void)log, (void)err;
+    *ret_count = (uint32_t)((const struct generate_config *)config)->partitions;
+    return 0;
+}
+
 static int generate_share(const struct sl_api *api, const void *config, void **ret_shared, struct sl_err *err)
 {
     const struct generate_config *c = config;
@@ -244,6 +252,7 @@ const struct sl_source_kind sl_source_generate = {
              .unshare = generate_unshare},
     .flags = SL_SOURCE_ENDS,
     .open = sl_front_slot_open,
+    .partitions = generate_partitions,
     .poll = sl_front_slot_poll,
     .release = sl_front_slot_release,
     .seek = sl_front_slot_seek,

@@ -765,6 +765,14 @@ static void http_unshare(void *shared)
     free(http);
 }
 
+static int http_partitions(const struct sl_api *api, const void *config, const struct sl_topology *topology,
+                         struct sl_klog *log, uint32_t *ret_count, struct sl_err *err)
+{
+    (void)api, (void)topology, (void)log, (void)err;
+    *ret_count = (uint32_t)((const struct http_config *)config)->partitions;
+    return 0;
+}
+
 static int http_share(const struct sl_api *api, const void *config, void **ret_shared, struct sl_err *err)
 {
     struct http_front *http = calloc(1, sizeof(*http));
@@ -814,6 +822,7 @@ const struct sl_source_kind sl_source_http = {
              .share = http_share,
              .unshare = http_unshare},
     .open = sl_front_slot_open,
+    .partitions = http_partitions,
     .poll = sl_front_slot_poll,
     .release = sl_front_slot_release,
     .seek = sl_front_slot_seek,

@@ -160,6 +160,14 @@ static int stdin_prepare(struct stdin_front *in, const struct sl_api *api, const
     return sl_front_init(&in->front, api, config->partitions, (uint32_t)in->batch_bytes, err);
 }
 
+static int stdin_partitions(const struct sl_api *api, const void *config, const struct sl_topology *topology,
+                         struct sl_klog *log, uint32_t *ret_count, struct sl_err *err)
+{
+    (void)api, (void)topology, (void)log, (void)err;
+    *ret_count = (uint32_t)((const struct stdin_config *)config)->partitions;
+    return 0;
+}
+
 static int stdin_share(const struct sl_api *api, const void *config, void **ret_shared, struct sl_err *err)
 {
     struct stdin_front *in;
@@ -203,6 +211,7 @@ const struct sl_source_kind sl_source_stdin = {
              .unshare = stdin_unshare},
     .flags = SL_SOURCE_ENDS,
     .open = sl_front_slot_open,
+    .partitions = stdin_partitions,
     .poll = sl_front_slot_poll,
     .release = sl_front_slot_release,
     .seek = sl_front_slot_seek,

@@ -505,6 +505,27 @@ static int glob_collect(void *user, const char *path, const struct sl_fs_stat *s
     return 0;
 }
 
+static void test_the_files_are_counted_for_the_number_of_consumers(void **state)
+{
+    struct rig rig;
+    struct sl_err err;
+    uint32_t count = 0;
+    struct sl_strings exclude = {(const char *[]){"c.*"}, 1};
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "1\n");
+    rig_write(&rig, "b.log", "2\n");
+    rig_write(&rig, "c.log", "3\n");
+    rig_open(&rig, "*.log", ONCE);
+    assert_int_equal(sl_source_file.partitions(&rig.slot.api, rig.config, NULL, NULL, &count, &err), 0);
+    assert_int_equal(count, 3);
+    set_config(rig.config, "exclude", &exclude, sizeof(exclude));
+    assert_int_equal(sl_source_file.partitions(&rig.slot.api, rig.config, NULL, NULL, &count, &err), 0);
+    assert_int_equal(count, 2);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
 static void test_patterns_descend_folders(void **state)
 {
     struct rig rig;
@@ -547,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_fingerprints_find_records_and_miss_what_is_not_there),
         cmocka_unit_test(test_two_slots_share_the_files),
         cmocka_unit_test(test_a_missing_file_is_refused_with_read_once),
+        cmocka_unit_test(test_the_files_are_counted_for_the_number_of_consumers),
         cmocka_unit_test(test_patterns_descend_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
