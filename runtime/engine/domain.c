@@ -6,6 +6,7 @@
 #include "runtime/engine/domain.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -411,6 +412,24 @@ static int domain_zone_make_kafka(struct sl_domain *domain, const char *sink, st
     return status;
 }
 
+/* The slots of a process take turns; of two processes one is fenced, and finds what the other wrote now or at its next try. */
+static int domain_zone_kafka(struct sl_domain *domain, const char *sink, struct domain_zone *want, struct sl_err *err)
+{
+    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+    int status;
+
+    (void)pthread_mutex_lock(&turn);
+    status = domain_zone_make_kafka(domain, sink, want, err);
+    (void)pthread_mutex_unlock(&turn);
+    if (status == 0 || err->remedy != SL_REMEDY_FENCE)
+        return status;
+    if (domain_each_kafka(domain, domain_zone_each, want, err) != 0)
+        return -(int)err->code;
+    if (want->found)
+        return 0;
+    return sl_fail(err, SL_E_BROKER, SL_REMEDY_RETRY, 0, "zone id of sink %s: another process is making it", sink);
+}
+
 int sl_domain_zone(struct sl_domain *domain, const char *group, const char *sink, const uint64_t random[2], char *zone,
                    struct sl_err *err)
 {
@@ -425,14 +444,8 @@ int sl_domain_zone(struct sl_domain *domain, const char *group, const char *sink
     if (want.found)
         return 0;
     (void)snprintf(zone, 33, "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
-    if (domain->local == NULL) {
-        for (int attempt = 0; attempt < 5; attempt++) { /* fenced by a racing process: it has written meanwhile */
-            int status = domain_zone_make_kafka(domain, sink, &want, err);
-            if (status == 0 || err->remedy != SL_REMEDY_FENCE)
-                return status;
-        }
-        return sl_while(err, "zone id of sink %s", sink);
-    }
+    if (domain->local == NULL)
+        return domain_zone_kafka(domain, sink, &want, err);
     change = (struct sl_commit_change){want.key, sl_slice_of(zone)};
     return sl_commit_log_append(domain->local, &change, 1, err);
 }
