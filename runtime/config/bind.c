@@ -1,6 +1,6 @@
 /* bind.c: mappings into structs by rows: unknown keys, missing ones, and the values through
- * bind_value.h. Every problem is reported, not only the first. SPDX-License-Identifier: Apache-2.0
- */
+ * bind_value.h. Every problem is reported, not only the first.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/config/bind.h"
 
 #include <assert.h>

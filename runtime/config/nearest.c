@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 enum { NEAREST_MAX = 64 };
 
@@ -46,14 +47,23 @@ void sl_nearest_init(struct sl_nearest *nearest, const char *word)
     *nearest = (struct sl_nearest){word, NULL, UINT32_MAX};
 }
 
+/* A word cut short ("backoff" for backoff_min) is meant, however much is missing. */
+static bool nearest_is_start(const char *word, const char *known)
+{
+    size_t bytes = strlen(word);
+
+    return bytes >= 3 && bytes < strlen(known) && strncasecmp(word, known, bytes) == 0;
+}
+
 void sl_nearest_offer(struct sl_nearest *nearest, const char *known)
 {
     uint32_t distance = sl_edit_distance(nearest->word, known);
-    size_t shorter = strlen(nearest->word) < strlen(known) ? strlen(nearest->word) : strlen(known);
+    size_t word = strlen(nearest->word), other = strlen(known), shorter = word < other ? word : other;
+    size_t enough = shorter < 3 ? 1 : shorter / 2 < 3 ? shorter / 2 : 3;
 
-    if (distance >= nearest->distance || distance > (shorter < 3       ? 1
-                                                     : shorter / 2 < 3 ? shorter / 2
-                                                                       : 3))
+    if (distance > enough && nearest_is_start(nearest->word, known))
+        distance = (uint32_t)enough;
+    if (distance >= nearest->distance || distance > enough)
         return;
     nearest->best = known;
     nearest->distance = distance;

@@ -1,6 +1,6 @@
 /* units.c: amounts read and printed from tables of units.
- * Limits: at most 18 digits before a decimal point and 3 behind it, and only where the amount is a
- * whole number of bytes or ns.
+ * Limits: what fits 64 bits; at most 3 digits behind a decimal point, and only where the amount is
+ * a whole number of bytes or ns.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/config/units.h"
 

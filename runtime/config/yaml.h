@@ -1,8 +1,9 @@
 /* yaml.h: a YAML document as a tree of our own: every node knows its line and column, aliases and
  * merge keys are resolved, keys that come twice are refused with both places, and ${VAR} is
- * replaced in scalars. All memory is the pool's. Limits: 1 MiB of text, 64 levels, 100,000 nodes
- * once aliases are written out. UTF-8 without NUL; one document; no tags. SPDX-License-Identifier:
- * Apache-2.0 */
+ * replaced in scalars. All memory is the pool's.
+ * Limits: 1 MiB of text, 64 levels, 100,000 nodes once aliases are written out. UTF-8 without NUL;
+ * one document; no tags.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_CONFIG_YAML_H
 #define SL_RUNTIME_CONFIG_YAML_H
 

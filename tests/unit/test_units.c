@@ -177,6 +177,9 @@ static void test_the_nearest_word_is_found(void **state)
     sl_nearest_offer(&nearest, "consumers");
     sl_nearest_offer(&nearest, "compression");
     assert_string_equal(nearest.best, "compression");
+    sl_nearest_init(&nearest, "backoff");
+    sl_nearest_offer(&nearest, "backoff_min");
+    assert_string_equal(nearest.best, "backoff_min");
     sl_nearest_init(&nearest, "xyzzy");
     sl_nearest_offer(&nearest, "compression");
     assert_null(nearest.best);
