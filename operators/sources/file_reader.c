@@ -139,10 +139,15 @@ static int file_assign(struct sl_file *file, const struct sl_file_look *look, st
 {
     struct sl_mark mark = {.next = UINT64_MAX, .last_offset = UINT64_MAX};
     struct sl_file_reader *reader = file->reader;
+    char *topic = sl_file_set_bound_path(reader->set, file->entry);
+    int rc;
 
-    if (sl_slot_assign(reader->slot, reader->source, file->path, look->id, -1, NULL, 0, 0, file, &file->partition, &mark,
-                       err) != 0)
-        return -(int)err->code;
+    if (topic == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
+    rc = sl_slot_assign(reader->slot, reader->source, topic, look->id, -1, NULL, 0, 0, file, &file->partition, &mark, err);
+    free(topic); /* the slot has its own copy */
+    if (rc != 0)
+        return rc;
     file->phase = SL_FILE_READING;
     file->committed = file->partition->next;
     file->at_end = false;

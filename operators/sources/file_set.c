@@ -45,6 +45,7 @@ static struct sl_file_entry *set_find(struct sl_file_set *set, uint64_t device, 
 static void entry_free(struct sl_file_entry *entry)
 {
     free(entry->path);
+    free(entry->bound_path);
     free(entry);
 }
 
@@ -108,8 +109,12 @@ static int set_add(struct sl_file_set *set, const char *path, const struct sl_fs
     if (id == NULL)
         return 0;
     entry = calloc(1, sizeof(*entry));
-    if (entry == NULL || (entry->path = strdup(path)) == NULL) {
-        free(entry);
+    if (entry == NULL)
+        return -ENOMEM;
+    entry->path = strdup(path);
+    entry->bound_path = strdup(id->path);
+    if (entry->path == NULL || entry->bound_path == NULL) {
+        entry_free(entry);
         return -ENOMEM;
     }
     entry->device = stat->device;
@@ -146,6 +151,7 @@ static void entry_refresh(struct sl_file_set *set, struct sl_file_entry *entry, 
     const bool grow = entry->head.bytes < SL_FILE_HEAD_BYTES && stat->bytes > entry->head.bytes;
     struct sl_file_head head;
     struct sl_file_id *id;
+    char *bound_path;
     bool rebind;
 
     (void)pthread_mutex_lock(&set->lock);
@@ -159,7 +165,8 @@ static void entry_refresh(struct sl_file_set *set, struct sl_file_entry *entry, 
         id = sl_file_ids_bind(&set->ids, stat, head, entry->path, set_random(&set->random[0]), set_random(&set->random[1]));
     else
         id = sl_file_ids_find(&set->ids, entry->device, entry->inode);
-    if (id == NULL)
+    bound_path = id == NULL ? NULL : strdup(id->path);
+    if (bound_path == NULL)
         return;
     (void)pthread_mutex_lock(&set->lock);
     if (!rebind && !entry->rebind && head.bytes >= entry->head.bytes) {
@@ -168,10 +175,14 @@ static void entry_refresh(struct sl_file_set *set, struct sl_file_entry *entry, 
     } else if (rebind) {
         memcpy(entry->id, id->id, sizeof(entry->id));
         entry->head = head;
+        free(entry->bound_path);
+        entry->bound_path = bound_path;
+        bound_path = NULL;
         entry->durable = false; /* until written; `rebind` falls with it */
     }
     set->dirty = true;
     (void)pthread_mutex_unlock(&set->lock);
+    free(bound_path);
 }
 
 static int set_found(void *user, const char *path, const struct sl_fs_stat *stat)
@@ -351,6 +362,16 @@ char *sl_file_set_path(struct sl_file_set *set, const struct sl_file_entry *entr
 
     (void)pthread_mutex_lock(&set->lock);
     path = strdup(entry->path);
+    (void)pthread_mutex_unlock(&set->lock);
+    return path;
+}
+
+char *sl_file_set_bound_path(struct sl_file_set *set, const struct sl_file_entry *entry)
+{
+    char *path;
+
+    (void)pthread_mutex_lock(&set->lock);
+    path = strdup(entry->bound_path);
     (void)pthread_mutex_unlock(&set->lock);
     return path;
 }

@@ -25,6 +25,7 @@ struct sl_file_entry {
     char id[SL_FILE_ID_TEXT];
     struct sl_file_head head;
     char *path;
+    char *bound_path;  /* at which the id was bound: a rename does not change it, for marks are found by it */
     uint64_t bytes;    /* at the last scan that saw it */
     uint64_t seen;     /* number of that scan */
 };
@@ -84,6 +85,7 @@ struct sl_file_look {
 void sl_file_set_look(struct sl_file_set *set, const struct sl_file_entry *entry, struct sl_file_look *ret_look);
 /* A malloc'd copy, or NULL: no memory. */
 char *sl_file_set_path(struct sl_file_set *set, const struct sl_file_entry *entry);
+char *sl_file_set_bound_path(struct sl_file_set *set, const struct sl_file_entry *entry);
 /* Bytes of files nobody has claimed. */
 uint64_t sl_file_set_unclaimed(struct sl_file_set *set, uint32_t *ret_count);
 

@@ -114,12 +114,15 @@ int sl_slot_assign(struct sl_slot *opaque, void *source, const char *topic, cons
                    struct sl_partition **ret_partition, struct sl_mark *ret_mark, struct sl_err *err)
 {
     struct fake_slot *slot = (struct fake_slot *)(void *)opaque;
-    struct sl_partition *partition = calloc(1, sizeof(*partition));
+    struct sl_partition *partition = calloc(1, sizeof(*partition) + strlen(topic) + 1);
     struct fake_mark *mark = fake_slot_mark(slot, id);
 
     (void)source, (void)marks, (void)marks_count, (void)err;
     assert(slot->count < FAKE_PARTITIONS && partition != NULL);
-    *partition = (struct sl_partition){.index = slot->count, .source = "s", .topic = topic, .number = number, .user = user};
+    *partition = (struct sl_partition){.index = slot->count, .source = "s", .number = number, .user = user};
+    partition->topic = strcpy((char *)(partition + 1), topic); /* as the engine: its own copy */
+    if (mark != NULL && mark->topic[0] != '\0' && strcmp(mark->topic, topic) != 0)
+        mark = NULL; /* and marks are found by topic and id */
     (void)snprintf(partition->id, sizeof(partition->id), "%s", id);
     partition->next = mark != NULL ? mark->mark.next : start;
     if (ret_mark != NULL)
@@ -185,6 +188,7 @@ void fake_slot_take(struct fake_slot *slot, const struct sl_batch *batch)
         mark = &slot->marks[slot->marks_count++];
         assert(slot->marks_count <= FAKE_PARTITIONS);
         (void)snprintf(mark->id, sizeof(mark->id), "%s", partition->id);
+        (void)snprintf(mark->topic, sizeof(mark->topic), "%s", partition->topic);
         mark->mark.last_offset = UINT64_MAX;
     }
     mark->mark.next = batch->next;
