@@ -85,6 +85,8 @@ static void world_after(struct world *world, uint64_t crash, uint64_t seed)
     if (world->spool == NULL && world_open(world) < 0) /* one failed sync may refuse one start */
         fail_msg("stop after %llu, seed %llu: %s", (unsigned long long)crash, (unsigned long long)seed, world->err.text);
     world_expect(world, crash, seed, "after the restart");
+    sl_spool_stats(world->spool, &stats);
+    assert_int_equal(stats.missing_segments, 0); /* a power cut is no missing file */
     for (uint32_t i = 0; i < 4; i++)
         assert_int_equal(sl_spool_model_append(&world->model, world->topic, i % 2, 2, 100), 0);
     world_turn(world);
