@@ -22,6 +22,7 @@ struct recover_list {
     struct sl_slot *slot;
     struct recover_part *items;
     uint32_t count, cap;
+    char (*zones)[33]; /* by sink, empty: none yet */
     bool failed;
 };
 
@@ -52,6 +53,16 @@ static void recover_keep(struct recover_list *list, struct recover_part part, st
     list->items[list->count++] = part;
 }
 
+static void recover_zone(struct recover_list *list, const struct sl_commit_key *found, struct sl_slice value)
+{
+    const struct sl_slot *slot = list->slot;
+
+    for (uint32_t s = 0; s < slot->sinks_count && value.bytes == 32; s++)
+        if (strcmp(found->group, sl_slot_group(slot)) == 0 &&
+            strcmp(slot->topology->components[slot->sinks[s].component].name, found->sink) == 0)
+            memcpy(list->zones[s], value.data, value.bytes);
+}
+
 static int recover_each(void *user, struct sl_slice key, struct sl_slice value)
 {
     struct recover_list *list = user;
@@ -60,7 +71,11 @@ static int recover_each(void *user, struct sl_slice key, struct sl_slice value)
     char memory[SL_COMMIT_KEY_BYTES + 1];
     struct recover_part part = {0};
 
-    if (sl_commit_key_scan(key, memory, &found) != 0 || found.kind != SL_KEY_FLUSH || value.data == NULL)
+    if (sl_commit_key_scan(key, memory, &found) != 0 || value.data == NULL)
+        return 0;
+    if (found.kind == SL_KEY_ZONE)
+        recover_zone(list, &found, value);
+    if (found.kind != SL_KEY_FLUSH || slot->index != 0)
         return 0;
     if (strcmp(found.group, sl_slot_group(slot)) != 0 || strcmp(found.node, slot->shared->node) != 0 ||
         found.number >> RECOVER_NUMBER_EPOCH_SHIFT >= slot->shared->epoch || value.bytes < sizeof(part.parts))
@@ -115,50 +130,59 @@ static int recover_redo(struct sl_slot *slot, const struct recover_part *parts, 
     return status;
 }
 
-static int recover_flushes(struct sl_slot *slot, struct sl_err *err)
+static int recover_flushes(struct sl_slot *slot, struct recover_list *list, struct sl_err *err)
 {
-    struct recover_list list = {.slot = slot};
-    int status = sl_domain_each(slot->domain, recover_each, &list, err);
+    int status = 0;
 
-    if (status == 0 && list.failed)
-        status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for flush entries");
-    if (list.count > 0)
-        qsort(list.items, list.count, sizeof(*list.items), recover_order);
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof(*list->items), recover_order);
     sl_buf_reset(&slot->commit.tombstones);
-    for (uint32_t from = 0, to = 0; status == 0 && from < list.count; from = to) {
-        while (to < list.count && list.items[to].sink == list.items[from].sink && list.items[to].number == list.items[from].number)
+    for (uint32_t from = 0, to = 0; status == 0 && from < list->count; from = to) {
+        while (to < list->count && list->items[to].sink == list->items[from].sink && list->items[to].number == list->items[from].number)
             to++;
-        status = recover_redo(slot, &list.items[from], to - from, err);
+        status = recover_redo(slot, &list->items[from], to - from, err);
     }
-    for (uint32_t i = 0; i < list.count; i++) {
-        free(list.items[i].key);
-        free(list.items[i].bytes);
-    }
-    free(list.items);
     return status;
 }
 
-static int recover_zones(struct sl_slot *slot, struct sl_err *err)
+static int recover_zones(struct sl_slot *slot, struct recover_list *list, struct sl_err *err)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         const struct sl_slot_sink *sink = &slot->sinks[s];
         const char *name = slot->topology->components[sink->component].name;
         uint64_t random[2] = {slot->zone_random[0] + s, slot->zone_random[1] ^ s};
-        char zone[33];
         if (!sink->needs_zone)
             continue;
-        if (sl_domain_zone(slot->domain, sl_slot_group(slot), name, random, zone, err) != 0 ||
-            sink->kind->zone(sink->self, zone, err) != 0)
+        if ((list->zones[s][0] == '\0' && sl_domain_zone(slot->domain, sl_slot_group(slot), name, random, list->zones[s], err) != 0) ||
+            sink->kind->zone(sink->self, list->zones[s], err) != 0)
             return sl_while(err, "sink %s", name);
     }
     return 0;
 }
 
+/* The commit record is read once: a scan of the commit topic takes long. */
 static int recover_all(struct sl_slot *slot, struct sl_err *err)
 {
-    if (sl_domain_warm(slot->domain, err) != 0 || recover_zones(slot, err) != 0)
-        return -(int)err->code;
-    return slot->index == 0 ? recover_flushes(slot, err) : 0;
+    struct recover_list list = {.slot = slot, .zones = calloc(slot->sinks_count + 1, sizeof(*list.zones))};
+    int status = list.zones == NULL ? sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for zones") : 0;
+
+    if (status == 0)
+        status = sl_domain_warm(slot->domain, err);
+    if (status == 0)
+        status = sl_domain_each(slot->domain, recover_each, &list, err);
+    if (status == 0 && list.failed)
+        status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for flush entries");
+    if (status == 0)
+        status = recover_zones(slot, &list, err);
+    if (status == 0)
+        status = recover_flushes(slot, &list, err);
+    for (uint32_t i = 0; i < list.count; i++) {
+        free(list.items[i].key);
+        free(list.items[i].bytes);
+    }
+    free(list.items);
+    free(list.zones);
+    return status;
 }
 
 static struct sl_slot *recover_slot_of(struct sl_job *job)
