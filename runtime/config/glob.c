@@ -23,14 +23,15 @@ static uint32_t glob_char(const char *at, uint32_t left, uint32_t *ret_code)
     return bytes;
 }
 
-/* One member of a set, with its escape resolved; advances *at. */
+/* One member of a set, with its escape resolved; advances *at. The pattern's NUL is no continuation
+ * byte, so that no sequence is read past it. */
 static uint32_t glob_member(const char **at)
 {
     uint32_t code = 0;
 
     if ((*at)[0] == '\\' && (*at)[1] != '\0')
         (*at)++;
-    *at += glob_char(*at, (uint32_t)strlen(*at), &code);
+    *at += glob_char(*at, 4, &code);
     return code;
 }
 
@@ -68,22 +69,46 @@ static bool glob_step(const char **at, uint32_t code)
     return own == code;
 }
 
+/* Most of most patterns: one byte that stands for itself. */
+static bool glob_is_plain(char c)
+{
+    return (unsigned char)c < 0x80 && c != '\0' && c != '?' && c != '[' && c != '\\';
+}
+
+/* One character of text against the pattern's next element; both move on when it fits. */
+static bool glob_take(const char **at, struct sl_slice text, uint32_t *pos)
+{
+    uint32_t code = 0, bytes;
+
+    if (glob_is_plain(**at)) {
+        if (text.data[*pos] != **at)
+            return false;
+        (*at)++;
+        (*pos)++;
+        return true;
+    }
+    bytes = glob_char(text.data + *pos, text.bytes - *pos, &code);
+    if (**at == '\0' || !glob_step(at, code))
+        return false;
+    *pos += bytes;
+    return true;
+}
+
 bool sl_glob_match(const char *pattern, struct sl_slice text)
 {
     const char *at = pattern, *star = NULL;
     uint32_t pos = 0, star_pos = 0, code = 0;
 
     while (pos < text.bytes) {
-        uint32_t bytes = glob_char(text.data + pos, text.bytes - pos, &code);
         if (*at == '*') {
             star = ++at;
             star_pos = pos;
+            if (*at == '\0')
+                return true;
             continue;
         }
-        if (*at != '\0' && glob_step(&at, code)) {
-            pos += bytes;
+        if (glob_take(&at, text, &pos))
             continue;
-        }
         if (star == NULL)
             return false;
         star_pos += glob_char(text.data + star_pos, text.bytes - star_pos, &code);
@@ -127,6 +152,9 @@ static int glob_check_set(const char *pattern, const char **at, struct sl_err *e
 
 int sl_glob_check(const char *pattern, struct sl_err *err)
 {
+    if (strlen(pattern) > SL_GLOB_BYTES)
+        return glob_refuse(err, "the pattern %.64s… is longer than %d bytes: write a shorter one",
+                           pattern, SL_GLOB_BYTES);
     for (const char *at = pattern; *at != '\0';) {
         if (*at == '\\' && at[1] == '\0')
             return glob_refuse(

@@ -9,7 +9,10 @@
 #include "runtime/base/err.h"
 #include "runtime/base/slice.h"
 
-/* Refuses an open set, an empty one, a range that runs backwards and a trailing backslash. */
+enum { SL_GLOB_BYTES = 1024 };
+
+/* Refuses an open set, an empty one, a range that runs backwards and a trailing backslash, and more
+ * than SL_GLOB_BYTES. */
 int sl_glob_check(const char *pattern, struct sl_err *err);
 /* A character is a UTF-8 sequence; a byte that is none counts as one. Time: pattern times text at
  * worst. */

@@ -170,6 +170,10 @@ static void test_globs(void **state)
     glob_is("\\*", "*", true);
     glob_is("\\*", "x", false);
     glob_is("?", "\xff", true);
+    glob_is("\xc3\xa9*", "\xc3\xa9t\xc3\xa9", true);
+    glob_is("*\xa9", "\xc3\xa9", false); /* half a character is none */
+    glob_is("\xc3", "\xc3\xa9", false);
+    glob_is("a**b", "ab", true);
     assert_int_not_equal(sl_glob_check("[", NULL), 0);
     assert_int_not_equal(sl_glob_check("[]", NULL), 0);
     assert_int_not_equal(sl_glob_check("[z-a]", NULL), 0);
