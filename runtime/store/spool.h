@@ -16,7 +16,7 @@ enum sl_spool_full { SL_SPOOL_BLOCK, SL_SPOOL_LOSE };
 
 struct sl_spool_settings {
     uint64_t segment_bytes; /* 64MiB */
-    uint64_t hold_bytes, hold_age_ns;
+    uint64_t hold_bytes, hold_age_ns; /* per topic; 0: no limit. Age alone never removes what a hold still needs */
     enum sl_spool_fsync fsync;
     enum sl_spool_full when_full;
     uint64_t append_queue_bytes; /* memory for records not yet durable; above it appends are refused */
@@ -67,7 +67,7 @@ uint64_t sl_spool_write_turn(struct sl_spool *spool);
 bool sl_spool_is_full(const struct sl_spool_topic *topic);
 
 /* ---- reading ---- */
-/* `wake` is called (writer thread) when records become durable; may be NULL. */
+/* `wake` is called (writer thread, under a lock: it must not call the spool) when records become durable; may be NULL. */
 int sl_spool_reader_open(struct sl_spool_topic *topic, uint32_t partition, void (*wake)(void *user), void *user,
                          struct sl_spool_reader **ret_reader, struct sl_err *err);
 struct sl_spool_reader *sl_spool_reader_close(struct sl_spool_reader *reader);
@@ -77,7 +77,8 @@ int sl_spool_seek(struct sl_spool_reader *reader, uint64_t offset, struct sl_err
  * SL_BATCH_RECORDS / SL_BATCH_BYTES, at least one record however large. 1 a batch, 0 none, <0 err. Damaged stretches are
  * skipped: they lie between first and the first record and are counted in stats. */
 int sl_spool_read(struct sl_spool_reader *reader, struct sl_batch *batch, struct sl_err *err);
-/* Durable end offset and earliest offset. */
+/* Durable end offset and earliest offset. The end is that of the last record: an offset reserved beyond it does not move it, and
+ * it goes down where a reader finds the last records damaged, so that whoever reads to the end gets there. */
 void sl_spool_bounds(struct sl_spool_topic *topic, uint32_t partition, uint64_t *ret_first, uint64_t *ret_end);
 /* First offset whose append time is >= unix_ms. */
 int sl_spool_offset_of_time(struct sl_spool_topic *topic, uint32_t partition, int64_t unix_ms, uint64_t *ret_offset,

@@ -131,7 +131,7 @@ static void crash_everywhere(enum sl_spool_fsync fsync, uint64_t seeds)
 static void test_a_stop_after_any_operation_loses_nothing_acknowledged(void **state)
 {
     (void)state;
-    crash_everywhere(SL_SPOOL_EACH, 6);
+    crash_everywhere(SL_SPOOL_EACH, 24);
 }
 
 static void test_group_commit_loses_nothing_acknowledged_either(void **state)
