@@ -5,6 +5,6 @@
 
 #include "runtime/engine/op.h"
 
-extern const struct sl_sink_kind sl_sink_files, sl_sink_stdout, sl_sink_blackhole;
+extern const struct sl_sink_kind sl_sink_files, sl_sink_stdout, sl_sink_blackhole, sl_sink_kafka;
 
 #endif

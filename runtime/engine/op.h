@@ -105,6 +105,9 @@ struct sl_source_kind {
     void (*close)(void *self);
     /* After a poll() that gave 0: ask again this much later even without a wake(). NULL: only wake() brings news. */
     uint64_t (*wait_ns)(void *self);
+    /* In a turn in which poll() is not called (back-pressure, draining, failed): hears what the group wants, reads nothing. NULL: has
+     * nothing to hear. */
+    void (*serve)(void *self);
 };
 
 /* ---- sinks ---- */
@@ -135,7 +138,8 @@ struct sl_parcel { /* borrowed: dead after submit() returns */
 
 struct sl_sink_kind {
     struct sl_head head;
-    uint32_t flags;
+    uint32_t flags; /* see sl_sink_flags_of */
+    uint32_t (*config_flags)(const void *config); /* further flags, by its settings; may be NULL */
     int (*open)(void *self, const struct sl_api *api, const void *config, struct sl_names *names, struct sl_slot *slot,
                 struct sl_err *err);
     /* FLUSHED: the id of the zone of (group, sink), 32 hex digits, told once before redo() and the first submit (rule C6); clerk
@@ -162,6 +166,11 @@ struct sl_sink_kind {
     int (*drain)(void *self); /* 1: nothing in flight */
     void (*close)(void *self);
 };
+
+static inline uint32_t sl_sink_flags_of(const struct sl_sink_kind *kind, const void *config)
+{
+    return kind->flags | (kind->config_flags == NULL ? 0 : kind->config_flags(config));
+}
 
 struct sl_flush { /* first member of a sink's own flush struct */
     const struct sl_sink_kind *kind;

@@ -73,7 +73,8 @@ struct sl_klog_kind {
     /* ---- consumer ---- */
     int (*consumer_open)(struct sl_klog *log, const struct sl_klog_consumer_settings *settings,
                          struct sl_klog_consumer **ret_consumer, struct sl_err *err);
-    /* Up to max messages, in order within a partition, consecutive ones of one partition together where it can be had; never waits. */
+    /* Up to max messages, in order within a partition, consecutive ones of one partition together where it can be had; never waits.
+     * max 0: events only; what was handed out stays valid. */
     int (*poll)(struct sl_klog_consumer *consumer, struct sl_klog_message *messages, uint32_t max, struct sl_err *err);
     /* Answers an ASSIGN (an empty list is an answer, too), or adds partitions left out then: start at each item's offset;
      * item.offset < 0 is refused. users[i] comes back in messages. Answers come in the order of the events. */

@@ -279,6 +279,23 @@ static uint32_t consumer_serve(struct sl_klog_consumer *consumer, struct sl_klog
     return count;
 }
 
+/* Events alone. A message that came the wrong way cannot be handed out now: it is fetched again. */
+static void consumer_hear(struct sl_klog_consumer *consumer)
+{
+    for (uint32_t turn = 0; turn < 64; turn++) {
+        rd_kafka_message_t *native = rd_kafka_consumer_poll(consumer->rk, 0);
+        struct klog_place *place;
+
+        if (native == NULL)
+            return;
+        if (native->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            consumer_notice(consumer, native);
+        else if ((place = sl_klog_place_of(consumer, native)) != NULL)
+            (void)sl_klog_seek(consumer, place->topic, place->partition, (uint64_t)native->offset, NULL);
+        rd_kafka_message_destroy(native);
+    }
+}
+
 static void consumer_note_fill(struct sl_klog_consumer *consumer, const struct sl_klog_message *messages, uint32_t count)
 {
     size_t length = rd_kafka_queue_length(consumer->fetched) + count;
@@ -309,6 +326,10 @@ int sl_klog_consumer_poll(struct sl_klog_consumer *consumer, struct sl_klog_mess
     uint32_t count, more = 0;
 
     assert(consumer->magic == KLOG_MAGIC);
+    if (max == 0) {
+        consumer_hear(consumer);
+        return sl_klog_fatal(consumer->rk, "consumer", err);
+    }
     consumer_release(consumer);
     if (max > KLOG_POLL_MAX)
         max = KLOG_POLL_MAX;

@@ -63,6 +63,7 @@ static int producer_start(struct sl_klog_producer *producer, const struct sl_con
     char timeout[16];
     const struct sl_klog_setting table[] = {
         {SL_KLOG_DEFAULT, "linger.ms", "0"},
+        {SL_KLOG_DEFAULT, "message.max.bytes", "1114112"}, /* 1 MiB and a bit: the broker decides, on what is compressed */
         {SL_KLOG_DEFAULT, "queue.buffering.max.kbytes", "65536"},
         {SL_KLOG_LAW, "transactional.id", producer->id},
         {SL_KLOG_LAW, "transaction.timeout.ms", timeout},
@@ -297,10 +298,15 @@ int sl_klog_producer_send_offsets(struct sl_klog_producer *producer, const struc
                                   struct sl_klog_group *group, struct sl_err *err)
 {
     uint64_t end_ns = producer_deadline(KLOG_SETTLE_MS);
-    rd_kafka_topic_partition_list_t *native = sl_klog_native_list(offsets);
+    rd_kafka_topic_partition_list_t *native;
     rd_kafka_error_t *error;
 
     assert(producer->magic == KLOG_PRODUCER_MAGIC && producer->open);
+    if (group == NULL) { /* no member, no right to commit */
+        producer->record_error = RD_KAFKA_RESP_ERR_NO_ERROR;
+        return producer_settle_record(producer, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, NULL, err);
+    }
+    native = sl_klog_native_list(offsets);
     while ((error = rd_kafka_send_offsets_to_transaction(producer->rk, native, group->native, -1)) != NULL &&
            rd_kafka_error_is_retriable(error) && !rd_kafka_error_txn_requires_abort(error) && sl_clock_now_ns() < end_ns)
         rd_kafka_error_destroy(error);

@@ -32,6 +32,7 @@ static int sender_start(struct sl_klog_sender *sender, const struct sl_connectio
     char kbytes[24], messages[24];
     const struct sl_klog_setting table[] = {
         {SL_KLOG_DEFAULT, "linger.ms", "20"},
+        {SL_KLOG_DEFAULT, "message.max.bytes", "1114112"}, /* 1 MiB and a bit: the broker decides, on what is compressed */
         {SL_KLOG_DEFAULT, "batch.num.messages", "10000"},
         {SL_KLOG_DEFAULT, "queue.buffering.max.kbytes", kbytes},
         {SL_KLOG_DEFAULT, "queue.buffering.max.messages", messages},
