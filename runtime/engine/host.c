@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/engine/mark_codec.h"
 #include "runtime/engine/worker.h"
 #include "runtime/store/commit_log.h"
 #include "runtime/store/data_dir.h"
@@ -153,6 +154,33 @@ static int host_slots(struct sl_host *host, struct host_topology *at, struct sl_
     return 0;
 }
 
+/* Rule F1: no spool partition goes on below a committed mark, even if its tail was lost; told before any front accepts. */
+struct host_reserve {
+    struct sl_host *host;
+    struct sl_err *err;
+};
+
+static int host_reserve_each(void *user, struct sl_slice key, struct sl_slice value)
+{
+    struct host_reserve *reserve = user;
+    char memory[SL_COMMIT_KEY_BYTES + 1];
+    struct sl_commit_key found;
+    struct sl_spool_topic *topic;
+    struct sl_mark mark;
+    uint32_t incarnation;
+    unsigned long partition;
+
+    if (sl_commit_key_scan(key, memory, &found) != 0 || found.kind != SL_KEY_MARK ||
+        sl_mark_scan(value, &mark, &incarnation) != 0)
+        return 0;
+    if (found.id[strspn(found.id, "0123456789")] != '\0' || strlen(found.id) > 6 || found.topic[0] == '/')
+        return 0; /* a file's, by its 128-bit id */
+    partition = strtoul(found.id, NULL, 10);
+    if (sl_spool_topic(reserve->host->spool, found.topic, (uint32_t)partition + 1, &topic, reserve->err) != 0)
+        return -(int)reserve->err->code;
+    return sl_spool_reserve(topic, (uint32_t)partition, mark.next, reserve->err);
+}
+
 static int host_open_topology(struct sl_host *host, struct host_topology *at, struct sl_err *err)
 {
     const struct sl_process_config *process = host->settings.process;
@@ -180,6 +208,8 @@ static int host_open_topology(struct sl_host *host, struct host_topology *at, st
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
     if (host_slots(host, at, err) != 0 || sl_commit_log_open(host->fs, path, &at->shared.commit_log, err) != 0)
         return -(int)err->code;
+    if (sl_commit_log_each(at->shared.commit_log, host_reserve_each, &(struct host_reserve){host, err}) != 0)
+        return sl_while(err, "reserving the spool's offsets");
     for (uint32_t c = 0; c < at->topology->components_count; c++)
         if (host_share(host, at, c, err) != 0)
             return -(int)err->code;
