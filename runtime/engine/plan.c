@@ -218,7 +218,8 @@ static int plan_open_sink(struct sl_slot *slot, struct sl_slot_sink *sink, uint3
     sink->component = component;
     sink->kind = (const struct sl_sink_kind *)conf->head;
     sink->common = &conf->sink;
-    sink->flushed = (sink->kind->flags & SL_SINK_FLUSHED) != 0;
+    sink->flags = sl_sink_flags_of(sink->kind, conf->config);
+    sink->flushed = (sink->flags & SL_SINK_FLUSHED) != 0;
     sink->needs_zone = sink->kind->zone != NULL;
     sink->self = slot->components[component].self = calloc(1, conf->head->self_bytes);
     if (sink->self == NULL || sl_ledger_init(&sink->open) != 0 || sl_ledger_init(&sink->sealed_ledger) != 0)

@@ -218,7 +218,7 @@ void sl_slot_use_consumer(struct sl_slot *slot, struct sl_klog *log, const struc
     uint32_t timeout_ms = 10000;
 
     for (uint32_t s = 0; s < slot->sinks_count; s++) /* exactly-once records: twice the rhythm (rule C1) */
-        if (slot->sinks[s].kind->flags & SL_SINK_NEEDS_KAFKA_COMMIT)
+        if (slot->sinks[s].flags & SL_SINK_NEEDS_KAFKA_COMMIT)
             timeout_ms = every_ms * 2 > 10000 ? (uint32_t)(every_ms * 2) : 20000;
     assert(slot->domain == NULL); /* one Kafka source a topology: `check` says so */
     slot->group = strdup(group);

@@ -64,6 +64,7 @@ struct sl_slot_sink {
     void *self;
     const struct sl_sink_common *common;
     struct sl_bound_cond *where;
+    uint32_t flags; /* enum sl_sink_flags */
     bool flushed, opened, needs_zone;
     struct sl_position *positions; /* [slot->partitions_cap] */
     uint64_t open_items;           /* parcels and records taken since the last seal */
