@@ -76,7 +76,7 @@ void sl_model_compact(struct sl_model *model, const char *topic, int32_t partiti
 void sl_model_bounds(struct sl_model *model, const char *topic, int32_t partition, uint64_t *ret_first,
                      uint64_t *ret_stable, uint64_t *ret_end);
 uint32_t sl_model_partitions(struct sl_model *model, const char *topic); /* 0: no such topic */
-/* Every record that a read_committed reader sees, in order. Stops and returns what each returned if not 0. */
+/* Every record that a read_committed reader sees or will see once what is open before it has ended, in order. Stops and returns what each returned if not 0. */
 int sl_model_read(struct sl_model *model, const char *topic, int32_t partition,
                   int (*each)(void *user, const struct sl_klog_message *message), void *user);
 /* What a group has committed: 1, or 0 when nothing. metadata is valid until the next commit. */

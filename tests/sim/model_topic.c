@@ -225,9 +225,8 @@ int sl_model_read(struct sl_model *model, const char *topic, int32_t partition,
                   int (*each)(void *user, const struct sl_klog_message *message), void *user)
 {
     struct model_partition *found = topic_partition(model, topic, partition);
-    uint64_t stable = model_partition_stable(model, found);
     int status = 0;
-    for (uint64_t i = found->first; i < stable && status == 0; i++) {
+    for (uint64_t i = found->first; i < found->count && status == 0; i++) {
         struct sl_klog_message message;
         if (!model_record_seen(found->records[i], true))
             continue;

@@ -127,18 +127,6 @@ static void sim_one_step(struct sim *sim)
     sim->result->steps++;
 }
 
-static void sim_drain(struct sim *sim)
-{
-    for (uint32_t p = 0; p < sim->processes_count; p++) {
-        struct sim_process *process = &sim->processes[p];
-        for (uint32_t s = 0; process->up && s < process->slots_count; s++) {
-            sl_slot_drain(process->slots[s].slot);
-            process->slots[s].woken = true;
-        }
-        process->draining = true;
-    }
-}
-
 static bool sim_all_ended(const struct sim *sim)
 {
     for (uint32_t p = 0; p < sim->processes_count; p++)
@@ -186,7 +174,9 @@ static void sim_live(struct sim *sim)
         sim_one_step(sim);
     }
     sim_trace(sim, "everything is committed");
-    sim_drain(sim);
+    sim->draining = true;
+    for (uint32_t p = 0; p < sim->processes_count; p++)
+        sim_process_drain(&sim->processes[p]);
     while (!sim->failed && !sim_all_ended(sim)) {
         if (sim->now_ns > sim->quiet_at_ns + 2 * SIM_QUIET_MAX_NS || sim->result->steps > 2 * SIM_STEPS_MAX)
             sim_stuck(sim, "not every slot has ended");

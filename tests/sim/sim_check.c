@@ -352,5 +352,8 @@ bool sim_check_all_committed(struct sim *sim)
     if (sim->now_ns < sim->seen_ns + 100 * SIM_MS)
         return false;
     sim->seen_ns = sim->now_ns;
+    for (uint32_t p = 0; p < sim->processes_count; p++)
+        if (!sim->processes[p].up || sim->now_ns < sim->processes[p].stopped_until_ns)
+            return false; /* it may have files to give their names */
     return sim->kind->kafka ? check_committed_kafka(sim) : check_committed_spool(sim);
 }

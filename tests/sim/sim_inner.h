@@ -83,7 +83,6 @@ struct sim_process {
     struct sim_slot slots[SIM_SLOTS_MAX];
     uint32_t slots_count;
     uint64_t full_until_ns, cut_until_ns;
-    bool draining;
 };
 
 struct sim_wait { /* an append to a spool that waits for its answer */
@@ -106,7 +105,7 @@ struct sim {
     uint32_t processes_count, partitions, slots;
     struct sim_record records[SIM_RECORDS_MAX];
     uint32_t records_count, records_goal;
-    bool quiet;
+    bool quiet, draining;
     uint64_t quiet_at_ns;
     uint64_t faults_at_ns[SIM_FAULTS_MAX]; /* ascending */
     uint32_t faults_count, faults_done;
@@ -153,6 +152,7 @@ uint64_t sim_process_commits(struct sim_process *process, uint64_t *ret_rewinds)
 bool sim_process_step(struct sim_process *process);
 /* When it wants to do something next; UINT64_MAX: never by itself. */
 uint64_t sim_process_due(const struct sim_process *process);
+void sim_process_drain(struct sim_process *process);
 bool sim_process_ended(const struct sim_process *process);
 
 /* sim_check.c */

@@ -93,7 +93,7 @@ void sim_input(struct sim *sim)
         return;
     if (sim->kind->kafka)
         input_kafka(sim);
-    else if (process->up && !process->draining && sim->now_ns >= process->stopped_until_ns)
+    else if (process->up && sim->now_ns >= process->stopped_until_ns)
         input_spool(sim, process);
 }
 

@@ -287,6 +287,14 @@ void sim_process_doom(struct sim_process *process, uint64_t operations)
         sl_disk_crash_after(process->disk, after);
 }
 
+void sim_process_drain(struct sim_process *process)
+{
+    for (uint32_t s = 0; process->up && s < process->slots_count; s++) {
+        sl_slot_drain(process->slots[s].slot);
+        process->slots[s].woken = true;
+    }
+}
+
 void sim_process_start(struct sim_process *process)
 {
     struct sim *sim = process->sim;
@@ -295,7 +303,6 @@ void sim_process_start(struct sim_process *process)
     process->operations = 0;
     process->die_at = 0;
     process->power = false;
-    process->draining = false;
     process->stopped_until_ns = 0;
     process->starts++;
     sim->result->restarts++;
@@ -308,6 +315,8 @@ void sim_process_start(struct sim_process *process)
     if (status == 0 && !process->dead) {
         sim_trace(sim, "%s started, epoch %u", process->node, process->data_dir.epoch);
         sim_check_commits(process);
+        if (sim->draining)
+            sim_process_drain(process);
         return;
     }
     sim_trace(sim, "%s did not start: %s", process->node, err.text);

@@ -51,7 +51,7 @@ static struct sim_topology sim_topologies[] = {
      .sinks_count = 4},
 };
 
-enum { SIM_TOPOLOGIES = 1 }; /* the Kafka kinds follow with their source */
+enum { SIM_TOPOLOGIES = sizeof(sim_topologies) / sizeof(sim_topologies[0]) };
 
 static int topology_load(struct sim_topology *kind)
 {
