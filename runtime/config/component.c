@@ -310,25 +310,35 @@ static const struct sl_yaml *component_place(const struct sl_yaml *node, const c
     return node;
 }
 
+/* Where the remedy begins in a kind's text: behind its last "; ", or at ": write …". NULL: none. */
+static const char *component_remedy(const char *text, size_t *ret_problem_bytes)
+{
+    const char *split = strstr(text, "; ");
+    const char *colon = strstr(text, ": write ");
+
+    while (split != NULL && strstr(split + 2, "; ") != NULL)
+        split = strstr(split + 2, "; ");
+    split = split == NULL ? colon : split;
+    *ret_problem_bytes = split == NULL ? strlen(text) : (size_t)(split - text);
+    return split == NULL ? NULL : split + 2;
+}
+
 static void component_kind_check(struct sl_draft *draft, const struct sl_draft_component *item)
 {
     const struct sl_component *component = &item->component;
     struct sl_err err = {.text = ""};
     const struct sl_yaml *place;
     const char *remedy;
-    size_t word;
+    size_t word, problem;
 
     if (component->head->check == NULL || component->head->check(component->config, &err) == 0)
         return;
     word = strspn(err.text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.");
     place = component_place(item->node, err.text, word);
-    remedy = strstr(err.text, "; ");
-    while (remedy != NULL && strstr(remedy + 2, "; ") != NULL)
-        remedy = strstr(remedy + 2, "; ");
+    remedy = component_remedy(err.text, &problem);
     sl_diags_add(draft->bind.diags, false, draft->bind.file, place->line, place->column,
-                 remedy == NULL ? "change this setting" : remedy + 2, "%s%s%.*s", item->setting,
-                 err.text[word] == ':' ? "." : ": ",
-                 (int)(remedy == NULL ? (ptrdiff_t)strlen(err.text) : remedy - err.text), err.text);
+                 remedy == NULL ? "change this setting" : remedy, "%s%s%.*s", item->setting,
+                 err.text[word] == ':' ? "." : ": ", (int)problem, err.text);
 }
 
 /* A `connection:` must be one of the process file's. */
