@@ -50,8 +50,7 @@ void sl_domain_commit_reset(struct sl_domain *domain, struct sl_domain_commit *c
     free(commit->flushes);
     commit->flushes = NULL;
     commit->flushes_count = 0;
-    commit->has_entries = false;
-    commit->witness = (struct sl_slice){NULL, 0};
+    commit->unknown = false;
 }
 
 struct sl_domain *sl_domain_local_new(struct sl_commit_log *log)
@@ -166,7 +165,9 @@ static bool domain_next(const struct sl_buf *changes, size_t *at, struct sl_slic
     return true;
 }
 
-static int domain_commit_local(struct sl_domain *domain, const struct sl_domain_commit *commit, struct sl_err *err)
+/* A record that the log calls failed may still be found whole after a crash; the same keys and values are written again until
+ * they are durable, which changes nothing if they were. */
+static int domain_commit_local(struct sl_domain *domain, struct sl_domain_commit *commit, struct sl_err *err)
 {
     struct sl_commit_change *changes = calloc(commit->changes_count + 1, sizeof(*changes));
     size_t at = 0;
@@ -179,6 +180,7 @@ static int domain_commit_local(struct sl_domain *domain, const struct sl_domain_
         count++;
     assert(count == commit->changes_count);
     status = count == 0 ? 0 : sl_commit_log_append(domain->local, changes, count, err);
+    commit->unknown = status != 0;
     free(changes);
     return status;
 }
@@ -202,8 +204,10 @@ static int domain_produce(struct sl_domain *domain, const struct sl_domain_commi
     return 0;
 }
 
+/* One change of a commit: when the commit topic holds it, the commit happened, since it is atomic and its marks and flush
+ * numbers are written by nobody else. */
 struct domain_witness {
-    struct sl_slice key;
+    struct sl_slice key, value;
     bool found;
 };
 
@@ -212,24 +216,38 @@ static int domain_witness_each(void *user, struct sl_slice key, struct sl_slice 
     struct domain_witness *witness = user;
 
     if (sl_slice_eq(key, witness->key))
-        witness->found = value.data != NULL;
+        witness->found = value.data != NULL && sl_slice_eq(value, witness->value);
     return 0;
 }
 
-/* The broker's answer to the commit is not known: a new producer of the same id ends the transaction one way or the other;
- * then the commit topic tells which. */
-static int domain_look_up(struct sl_domain *domain, const struct sl_domain_commit *commit, struct sl_err *err)
+static bool domain_witness_of(const struct sl_domain_commit *commit, struct domain_witness *witness)
 {
-    struct domain_witness witness = {commit->witness, false};
+    size_t at = 0;
+
+    while (domain_next(&commit->changes, &at, &witness->key, &witness->value))
+        if (witness->value.data != NULL)
+            return true;
+    return false;
+}
+
+/* The broker's answer to the commit is not known. A new producer of the same id ends the transaction one way or the other (where
+ * we were fenced, the newer one's start has done so); then the commit topic tells which. */
+static int domain_look_up(struct sl_domain *domain, struct sl_domain_commit *commit, struct sl_err *err)
+{
+    struct domain_witness witness = {.found = false};
     struct sl_err why = *err, look = {0};
     uint64_t offset = 0;
 
+    commit->unknown = false;
+    if (!domain_witness_of(commit, &witness))
+        return -(int)err->code;
     domain_producer_drop(domain);
-    if (domain_producer(domain, &look) != 0 ||
+    if ((why.remedy != SL_REMEDY_FENCE && domain_producer(domain, &look) != 0) ||
         domain->log->kind->scan(domain->log, domain->connection, domain->topic, domain->topic_partition, &offset,
                                 domain_witness_each, &witness, &look) != 0) {
-        *err = look;
-        return sl_while(err, "looking up whether a commit happened (%s)", why.text);
+        commit->unknown = true;
+        err->remedy = SL_REMEDY_RETRY;
+        return sl_while(err, "whether a commit happened is not known yet: %s", look.text);
     }
     if (witness.found)
         return 0;
@@ -242,6 +260,8 @@ static int domain_commit_transaction(struct sl_domain *domain, struct sl_domain_
     const struct sl_klog_kind *kind = domain->log->kind;
     struct sl_err abort_err = {0};
 
+    if (commit->unknown)
+        return domain_look_up(domain, commit, err);
     if (domain_producer(domain, err) != 0 || kind->begin(domain->producer, err) != 0)
         goto failed;
     if (domain_produce(domain, commit, err) != 0 ||
@@ -252,7 +272,7 @@ static int domain_commit_transaction(struct sl_domain *domain, struct sl_domain_
     }
     if (kind->commit(domain->producer, err) == 0)
         return 0;
-    if (commit->has_entries)
+    if (commit->flushes_count > 0 && err->remedy != SL_REMEDY_HALT)
         return domain_look_up(domain, commit, err);
 failed:
     if (err->remedy != SL_REMEDY_HALT)

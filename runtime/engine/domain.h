@@ -19,8 +19,7 @@ struct sl_domain_commit {
     struct sl_klog_group *group;
     struct sl_flush **flushes; /* borrowed; those whose kind has transact() produce inside the transaction */
     uint32_t flushes_count;
-    bool has_entries;  /* names flush entries: an unknown outcome must be looked up */
-    struct sl_slice witness; /* key of one change whose presence proves that the commit happened */
+    bool unknown; /* it failed, but may have happened: ask again with the same commit until it is known; nothing may be undone */
 };
 
 /* Adds one change: key -> value; value.data NULL removes it. */
@@ -36,7 +35,8 @@ struct sl_domain *sl_domain_free(struct sl_domain *domain);
 bool sl_domain_is_kafka(const struct sl_domain *domain);
 struct sl_klog_consumer *sl_domain_consumer(struct sl_domain *domain);
 
-/* 0: it happened, whole. Else nothing of it did; err->remedy: RETRY (read again from the marks), FENCE (another owner), HALT. */
+/* 0: it happened, whole. Else err->remedy: RETRY, FENCE (another owner), HALT; and nothing of it happened, unless
+ * commit->unknown says that this is not known. */
 int sl_domain_commit(struct sl_domain *domain, struct sl_domain_commit *commit, struct sl_err *err);
 /* Makes ready what the first commit needs (commit topic, producer): the first would take a second. */
 int sl_domain_warm(struct sl_domain *domain, struct sl_err *err);

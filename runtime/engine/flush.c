@@ -11,6 +11,9 @@
 
 #include "runtime/engine/slot_private.h"
 
+#define FLUSH_BACKOFF_MIN_NS (100 * 1000000ull)
+#define FLUSH_BACKOFF_MAX_NS (30 * 1000000000ull)
+
 enum { FLUSH_PART_BYTES = 512 * 1024, FLUSH_EVERY_DEFAULT_S = 1 };
 
 static uint64_t flush_sealed(const struct sl_position *position)
@@ -105,16 +108,6 @@ static int flush_seal(struct sl_slot *slot, struct sl_err *err)
     return status;
 }
 
-/* malloc'd, freed by flush_idle; data NULL without memory: the commit is then refused. */
-static struct sl_slice flush_copy(struct sl_slice from)
-{
-    char *copy = malloc(from.bytes);
-
-    if (copy != NULL)
-        memcpy(copy, from.data, from.bytes);
-    return (struct sl_slice){copy, copy == NULL ? 0 : from.bytes};
-}
-
 static int flush_add_flush(struct sl_slot_commit *commit, struct sl_flush *flush)
 {
     struct sl_flush **flushes = realloc(commit->what.flushes, (commit->what.flushes_count + 1) * sizeof(struct sl_flush *));
@@ -149,10 +142,6 @@ static void flush_add_entry(struct sl_slot *slot, const struct sl_slot_sink *sin
             commit->what.changes.failed = true;
         else
             sl_domain_change(&commit->what, name, (struct sl_slice){value.data, (uint32_t)value.bytes});
-        if (!commit->what.has_entries) {
-            commit->what.has_entries = true;
-            commit->what.witness = flush_copy(name);
-        }
         sl_buf_append(&commit->sealed_tombstones, &name.bytes, sizeof(name.bytes));
         sl_buf_append(&commit->sealed_tombstones, text, name.bytes);
     }
@@ -239,8 +228,6 @@ static int flush_compose(struct sl_slot *slot, struct sl_err *err)
             return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a commit");
     }
     flush_add_tombstones(commit);
-    if (commit->what.has_entries && commit->what.witness.data == NULL)
-        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a commit");
     return 0;
 }
 
@@ -262,10 +249,17 @@ static void flush_submit(struct sl_slot *slot, enum sl_commit_state state, void 
 
 static void flush_idle(struct sl_slot *slot)
 {
-    free((void *)(uintptr_t)slot->commit.what.witness.data);
     sl_domain_commit_reset(slot->domain, &slot->commit.what);
     slot->commit.state = SL_COMMIT_IDLE;
     slot->commit.last_ns = slot->now_ns;
+}
+
+static void flush_back_off(struct sl_slot_commit *commit, uint64_t now_ns)
+{
+    commit->backoff_ns = commit->backoff_ns == 0 ? FLUSH_BACKOFF_MIN_NS : commit->backoff_ns * 2;
+    if (commit->backoff_ns > FLUSH_BACKOFF_MAX_NS)
+        commit->backoff_ns = FLUSH_BACKOFF_MAX_NS;
+    commit->retry_at_ns = now_ns + commit->backoff_ns;
 }
 
 /* Nothing of this commit happened: its flushes are removed and their sinks read again. */
@@ -287,10 +281,7 @@ static void flush_abandon(struct sl_slot *slot, const struct sl_err *why)
         }
         sl_slot_rewind(slot, s, NULL);
     }
-    slot->commit.backoff_ns = slot->commit.backoff_ns == 0 ? 100 * 1000000ull : slot->commit.backoff_ns * 2;
-    if (slot->commit.backoff_ns > 30ull * 1000000000ull)
-        slot->commit.backoff_ns = 30ull * 1000000000ull;
-    slot->commit.retry_at_ns = slot->now_ns + slot->commit.backoff_ns;
+    flush_back_off(&slot->commit, slot->now_ns);
     flush_log(slot, &err, "commit failed");
     flush_idle(slot);
     if (why->remedy == SL_REMEDY_HALT)
@@ -316,10 +307,7 @@ static void flush_publish_done(struct sl_job *job)
     struct sl_slot *slot = commit->slot;
 
     if (commit->status != 0) { /* committed: it must be published, now or after a restart */
-        commit->backoff_ns = commit->backoff_ns == 0 ? 100 * 1000000ull : commit->backoff_ns * 2;
-        if (commit->backoff_ns > 30ull * 1000000000ull)
-            commit->backoff_ns = 30ull * 1000000000ull;
-        commit->retry_at_ns = slot->now_ns + commit->backoff_ns;
+        flush_back_off(commit, slot->now_ns);
         commit->waiting = true;
         flush_log(slot, &commit->err, "committed files wait to be published");
         if (commit->err.remedy == SL_REMEDY_HALT)
@@ -386,6 +374,12 @@ static void flush_commit_done(struct sl_job *job)
     struct sl_slot_commit *commit = flush_of(job);
     struct sl_slot *slot = commit->slot;
 
+    if (commit->status != 0 && commit->what.unknown) { /* nothing may be undone: the same commit is asked again */
+        flush_back_off(commit, slot->now_ns);
+        commit->waiting = true;
+        flush_log(slot, &commit->err, "commit");
+        return;
+    }
     if (commit->status != 0) {
         flush_abandon(slot, &commit->err);
         return;
@@ -466,13 +460,16 @@ void sl_slot_flush_turn(struct sl_slot *slot, uint64_t *wake_ns)
 {
     struct sl_slot_commit *commit = &slot->commit;
 
-    if (commit->state == SL_COMMIT_PUBLISHING && commit->waiting) {
+    if (commit->waiting) {
         if (slot->now_ns < commit->retry_at_ns) {
             flush_wake(wake_ns, slot->now_ns, commit->retry_at_ns);
             return;
         }
         commit->waiting = false;
-        flush_submit(slot, SL_COMMIT_PUBLISHING, flush_publish_run, flush_publish_done);
+        if (commit->state == SL_COMMIT_PUBLISHING)
+            flush_submit(slot, SL_COMMIT_PUBLISHING, flush_publish_run, flush_publish_done);
+        else
+            flush_submit(slot, SL_COMMIT_COMMITTING, flush_commit_run, flush_commit_done);
         return;
     }
     if (commit->state != SL_COMMIT_IDLE || slot->domain == NULL || !slot->recovered)

@@ -114,7 +114,8 @@ struct sl_revoke {
 
 /* The commit state machine (flush.c):
  *   IDLE --flush_begin--> PREPARING --prepared, flush_commit--> COMMITTING --committed--> PUBLISHING --published--> IDLE
- *   PREPARING or COMMITTING --failed, flush_abandon--> IDLE; PUBLISHING --failed--> PUBLISHING again after a back-off */
+ *   PREPARING or COMMITTING --failed, flush_abandon--> IDLE; COMMITTING --not known--> COMMITTING again after a back-off;
+ *   PUBLISHING --failed--> PUBLISHING again after a back-off */
 enum sl_commit_state { SL_COMMIT_IDLE, SL_COMMIT_PREPARING, SL_COMMIT_COMMITTING, SL_COMMIT_PUBLISHING };
 
 struct sl_slot_commit {
@@ -125,7 +126,7 @@ struct sl_slot_commit {
     int status;
     struct sl_err err;
     uint32_t failed_sink;
-    bool waiting; /* PUBLISHING failed and waits for retry_at_ns */
+    bool waiting; /* PUBLISHING failed, or whether COMMITTING happened is not known: again at retry_at_ns */
     uint64_t retry_at_ns, backoff_ns, last_ns;
     struct sl_domain_commit what;
     struct sl_buf tombstones; /* u32 length + key, of published entries, for the next commit */
