@@ -92,6 +92,8 @@ static const char *const table_spool_words[] = {"check", "repair", NULL};
 
 static const struct sl_option table_docs[] = {
     {"man", NULL, "Print a manual page (roff) instead of Markdown."},
+    {"settings", NULL, "Print the settings of sluice.yaml, of a topology and of every sink."},
+    {"metrics", NULL, "Print the rows of /metrics."},
     {NULL, NULL, NULL},
 };
 
@@ -127,7 +129,7 @@ static const struct sl_command table[] = {
      table_operators, NULL, sl_command_operators},
     {"topologies", "", 0, 0, "List the topologies that are ready to run.", "sluice topologies", table_topologies, NULL,
      sl_command_topologies},
-    {"docs", "", 0, 0, "Print the reference of this command line.", "sluice docs --man | man -l -", table_docs, NULL,
+    {"docs", "", 0, 0, "Print the reference pages: the command line, or settings, or metrics.", "sluice docs --man | man -l -", table_docs, NULL,
      sl_command_docs},
     {"complete", "bash", 1, 1, "Print a completion script.", "source <(sluice complete bash)", table_none, table_shells,
      sl_command_complete},

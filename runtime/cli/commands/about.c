@@ -6,6 +6,7 @@
 #include <zstd.h>
 
 #include "runtime/cli/commands.h"
+#include "runtime/cli/reference.h"
 
 int sl_command_version(struct sl_cli *cli)
 {
@@ -42,6 +43,10 @@ int sl_command_docs(struct sl_cli *cli)
 {
     if (sl_cli_has(cli, "man"))
         sl_cli_print_man(cli, cli->out);
+    else if (sl_cli_has(cli, "settings"))
+        sl_reference_settings(cli->out);
+    else if (sl_cli_has(cli, "metrics"))
+        sl_reference_metrics(cli->out);
     else
         sl_cli_print_markdown(cli, cli->out);
     return SL_EXIT_OK;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/cli/commands.h"
+#include "runtime/cli/reference.h"
 #include "runtime/config/nearest.h"
 #include "runtime/engine/op.h"
 
@@ -38,85 +39,13 @@ static void operators_collect(const struct sl_registry *registry, struct operato
         operators_add(list, "sink", &registry->sinks[i]->head);
 }
 
-static const char *operators_type(const struct sl_field *field)
-{
-    switch (field->type) {
-    case SL_F_STRING: return "string";
-    case SL_F_BOOL: return "true or false";
-    case SL_F_U64: return "whole number";
-    case SL_F_BYTES: return "size, 128MiB";
-    case SL_F_DURATION: return "duration, 60s";
-    case SL_F_RATE: return "rate, 5000/s";
-    case SL_F_SHARE: return "share, 10%";
-    case SL_F_ENUM: return "word";
-    case SL_F_STRINGS: return "list of strings";
-    case SL_F_MAP: return "mapping of strings";
-    case SL_F_CONDITION: return "condition";
-    case SL_F_CONDITIONS: return "mapping of conditions";
-    case SL_F_FIELD_NAME: return "field name";
-    case SL_F_TEMPLATE: return "path template";
-    case SL_F_SECRET: return "secret";
-    case SL_F_INPUT_PATH: return "input file";
-    case SL_F_OUTPUT_PATH: return "output path";
-    case SL_F_STRUCT: return "mapping";
-    }
-    return "string";
-}
-
-/* A bar would end a Markdown cell. */
-static void operators_cell(FILE *out, const char *text)
-{
-    for (; *text != '\0'; text++)
-        (void)fprintf(out, "%s%c", *text == '|' ? "\\" : "", *text);
-}
-
-static void operators_print_limits(FILE *out, const struct sl_field *field)
-{
-    if (field->min != NULL && field->max != NULL)
-        (void)fprintf(out, ", %s to %s", field->min, field->max);
-    else if (field->min != NULL)
-        (void)fprintf(out, ", at least %s", field->min);
-    else if (field->max != NULL)
-        (void)fprintf(out, ", at most %s", field->max);
-    for (const char *const *value = field->values; value != NULL && *value != NULL; value++)
-        (void)fprintf(out, "%s%s", value == field->values ? ": " : ", ", *value);
-}
-
 /* ---- Markdown ---- */
-
-static void operators_markdown_fields(FILE *out, const struct sl_field *fields, const char *prefix)
-{
-    for (const struct sl_field *field = fields; field != NULL && field->name != NULL; field++) {
-        char name[256];
-        (void)snprintf(name, sizeof(name), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", field->name);
-        if (field->type == SL_F_STRUCT) {
-            operators_markdown_fields(out, field->sub, name);
-            continue;
-        }
-        (void)fprintf(out, "| `%s` | %s", name, operators_type(field));
-        operators_print_limits(out, field);
-        (void)fputs(" | ", out);
-        if ((field->flags & SL_F_REQUIRED) != 0)
-            (void)fputs("required", out);
-        else if (field->def != NULL) {
-            (void)fputc('`', out);
-            operators_cell(out, field->def);
-            (void)fputc('`', out);
-        }
-        (void)fputs(" | ", out);
-        operators_cell(out, field->help != NULL ? field->help : "");
-        (void)fprintf(out, "%s |\n", (field->flags & SL_F_OUTDATED) != 0 ? " Outdated." : "");
-    }
-}
 
 static void operators_markdown(FILE *out, const struct operators_entry *entry)
 {
     const struct sl_head *head = entry->head;
     (void)fprintf(out, "\n## %s (%s)\n\n%s\n\n```yaml\n%s\n```\n", head->name, entry->role, head->summary, head->example);
-    if (head->fields != NULL && head->fields[0].name != NULL) {
-        (void)fputs("\n| setting | value | default | |\n| --- | --- | --- | --- |\n", out);
-        operators_markdown_fields(out, head->fields, "");
-    }
+    sl_reference_fields(out, head->fields);
     if (head->counters != NULL && head->counters[0].name != NULL)
         (void)fputs("\n| counter | unit | |\n| --- | --- | --- |\n", out);
     for (const struct sl_counter *row = head->counters; row != NULL && row->name != NULL; row++)
@@ -139,8 +68,8 @@ static void operators_text_fields(FILE *out, const struct sl_field *fields, cons
             operators_text_fields(out, field->sub, name);
             continue;
         }
-        (void)fprintf(out, "  %-24s %s", name, operators_type(field));
-        operators_print_limits(out, field);
+        (void)fprintf(out, "  %-24s %s", name, sl_reference_type(field));
+        sl_reference_limits(out, field);
         if ((field->flags & SL_F_REQUIRED) != 0)
             (void)fputs("; required", out);
         else if (field->def != NULL)
@@ -184,7 +113,7 @@ static void operators_json_fields(FILE *out, const struct sl_field *fields)
     for (const struct sl_field *field = fields; field != NULL && field->name != NULL; field++) {
         (void)fprintf(out, "%s{\"name\":", field == fields ? "" : ",");
         sl_cli_print_json(out, field->name);
-        operators_json_pair(out, "type", operators_type(field));
+        operators_json_pair(out, "type", sl_reference_type(field));
         operators_json_pair(out, "default", field->def);
         operators_json_pair(out, "min", field->min);
         operators_json_pair(out, "max", field->max);
