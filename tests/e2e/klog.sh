@@ -1,7 +1,7 @@
 #!/bin/bash
 # klog.sh - the log interface against a real Kafka of its own
 #
-#   klog.sh PROGRAM [CASE]    PROGRAM is the built klog_real
+#   klog.sh PROGRAM [CASE]    PROGRAM is the built klog_real or kafka_ends_real
 #
 # Exit status: 0; 1 a check failed; 2 usage; 77 Kafka cannot be had here.
 # SPDX-License-Identifier: Apache-2.0

@@ -81,7 +81,7 @@ static void make_topic(const char *topic, int partitions)
 
     admin_do(topic, partitions, NULL, NULL);
     while (kind->partition_count(klog, &connection, topic, &count, &err) != 0)
-        usleep(20000);
+        usleep(20000); /* poll */
 }
 
 /* Deletion is asynchronous; a new topic of that name can be made when it is gone. */
@@ -92,7 +92,7 @@ static void delete_topic(const char *topic)
 
     admin_do(topic, 0, NULL, NULL);
     while (kind->partition_count(klog, &connection, topic, &count, &err) == 0)
-        usleep(50000);
+        usleep(50000); /* poll */
 }
 
 /* ---- a member: a consumer and what happened to it ---- */
@@ -174,7 +174,7 @@ static int pump(struct member *member, struct sl_err *err)
         member->empties += !messages[i].null_payload && messages[i].payload.bytes == 0;
     }
     if (got == 0)
-        usleep(2000);
+        usleep(2000); /* poll */
     return got;
 }
 
@@ -279,7 +279,7 @@ static void send_many(const char *topic, int partitions, int count, const char *
     }
     while (tally.done + tally.failed < count) {
         (void)kind->reports(sender, on_report, &tally, &err);
-        usleep(2000);
+        usleep(2000); /* poll */
     }
     CHECK(tally.done == count && tally.last == &tally);
     kind->sender_close(sender);
@@ -325,7 +325,7 @@ static void what_was_sent_is_read(void)
              &err);
     while (tally.done < 2 || tally.halted < 1) {
         (void)kind->reports(sender, on_report, &tally, &err);
-        usleep(2000);
+        usleep(2000); /* poll */
     }
     CHECK(tally.failed == 1 && tally.halted == 1);
     kind->sender_close(sender);
