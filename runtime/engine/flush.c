@@ -90,6 +90,8 @@ static int flush_seal(struct sl_slot *slot, struct sl_err *err)
         sink->sealed = true;
         sink->want_flush = false;
         sink->open_items = 0;
+        if (s == slot->dead_sink)
+            sl_slot_refuse_sealed(slot);
         sl_ledger_fini(&sink->sealed_ledger);
         sink->sealed_ledger = sink->open;
         sink->flush->ledger = &sink->sealed_ledger;
@@ -279,6 +281,8 @@ static void flush_abandon(struct sl_slot *slot, const struct sl_err *why)
             sink->kind->release_flush(sink->self, sink->flush);
             sink->flush = NULL;
         }
+        if (s == slot->dead_sink)
+            sl_slot_refuse_lost(slot, true);
         sl_slot_rewind(slot, s, NULL);
     }
     flush_back_off(&slot->commit, slot->now_ns);
@@ -338,6 +342,8 @@ static void flush_apply(struct sl_slot *slot)
         struct sl_slot_sink *sink = &slot->sinks[s];
         if (!sink->sealed)
             continue;
+        if (s == slot->dead_sink)
+            sl_slot_refuse_committed(slot);
         if (sl_ledger_add(&slot->ledger, &sink->sealed_ledger) != 0) {
             struct sl_err err;
             (void)sl_fail(&err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for the ledger: counters are too low from here on");

@@ -32,6 +32,11 @@ struct sl_names {
     /* The path behind a column index; paths live as long as the topology. */
     const struct sl_field_path *(*path)(struct sl_names *names, uint32_t column);
     uint32_t (*count)(struct sl_names *names);
+    /* Said of a column just asked for: stages append the field to records, behind all others. A parse stage that trusts its input
+     * may then look for it only in records that have been appended to. May be NULL. */
+    void (*appended)(struct sl_names *names, uint32_t column);
+    /* Whether everybody who asked for the column said so: one plain reader makes it an ordinary field. May be NULL: none is. */
+    bool (*is_appended)(struct sl_names *names, uint32_t column);
 };
 
 /* Work beside the loop. Embed it; the memory is the caller's again when done() is called. */

@@ -76,15 +76,19 @@ static int plan_column(struct sl_names *names, const struct sl_name *name, struc
         if (column == slot->paths_cap) {
             uint32_t cap = slot->paths_cap == 0 ? 16 : slot->paths_cap * 2;
             struct sl_field_path *paths = realloc(slot->paths, cap * sizeof(*paths));
-            if (paths == NULL)
+            struct sl_path_asks *asks = realloc(slot->paths_asks, cap * sizeof(*asks));
+            slot->paths = paths != NULL ? paths : slot->paths;
+            slot->paths_asks = asks != NULL ? asks : slot->paths_asks;
+            if (paths == NULL || asks == NULL)
                 return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for a topology's fields");
-            slot->paths = paths;
             slot->paths_cap = cap;
         }
         if (plan_path_copy(&name->path, &slot->paths[column]) != 0)
             return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for a topology's fields");
+        slot->paths_asks[column] = (struct sl_path_asks){0, 0};
         slot->paths_count++;
     }
+    slot->paths_asks[column].all++;
     if (plan_bound(slot, column, err) != 0)
         return -(int)err->code;
     return (int)column;
@@ -101,6 +105,22 @@ static const struct sl_field_path *plan_path(struct sl_names *names, uint32_t co
 static uint32_t plan_count(struct sl_names *names)
 {
     return plan_slot_of(names)->paths_count;
+}
+
+static void plan_appended(struct sl_names *names, uint32_t column)
+{
+    struct sl_slot *slot = plan_slot_of(names);
+
+    assert(column < slot->paths_count);
+    slot->paths_asks[column].appended++;
+}
+
+static bool plan_is_appended(struct sl_names *names, uint32_t column)
+{
+    const struct sl_slot *slot = plan_slot_of(names);
+
+    assert(column < slot->paths_count);
+    return slot->paths_asks[column].appended == slot->paths_asks[column].all;
 }
 
 /* ---- trees ---- */
@@ -272,7 +292,7 @@ int sl_slot_plan(struct sl_slot *slot, struct sl_err *err)
 {
     const struct sl_topology *topology = slot->topology;
 
-    slot->names = (struct sl_names){plan_column, plan_path, plan_count};
+    slot->names = (struct sl_names){plan_column, plan_path, plan_count, plan_appended, plan_is_appended};
     slot->nodes = calloc(SL_SLOT_NODES_MAX, sizeof(*slot->nodes));
     slot->operators = calloc(topology->components_count + 1, sizeof(*slot->operators));
     slot->sinks = calloc(topology->sinks_count + 1, sizeof(*slot->sinks));

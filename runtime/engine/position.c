@@ -305,6 +305,8 @@ void sl_slot_rewind(struct sl_slot *slot, uint32_t sink_index, const struct sl_e
         sink->backoff_ns = sink->common->backoff_max_ns;
     slot->paused_until_ns = slot->now_ns + sink->backoff_ns;
     sl_slot_tickets_drop(slot, sink_index, UINT32_MAX);
+    if (sink_index == slot->dead_sink && sink->flushed)
+        sl_slot_refuse_lost(slot, false);
     sl_ledger_fini(&sink->open);
     (void)sl_ledger_init(&sink->open);
     sink->open_items = 0;

@@ -403,8 +403,11 @@ static void slot_check_end(struct sl_slot *slot)
     sl_slot_drain(slot);
 }
 
+/* Tickets that wait for nothing but their letters' flush are done by the commit that a drain asks for. */
 static bool slot_tickets_out(const struct sl_slot *slot)
 {
+    if (slot->letters_open != NULL || slot->letters_sealed != NULL)
+        return false;
     for (uint32_t s = 0; s < slot->sinks_count; s++)
         if (slot->sinks[s].tickets_pending > 0)
             return true;
@@ -444,6 +447,7 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
     sl_slot_recover_turn(slot, &wake_ns);
     if (slot->recovered)
         slot_sinks_turn(slot, &wake_ns);
+    sl_slot_refuse_turn(slot);
     if (slot->state == SL_SLOT_RUNNING && slot->recovered)
         slot_read(slot, &wake_ns);
     if (slot->state == SL_SLOT_RUNNING)
@@ -519,6 +523,7 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
         return NULL;
     assert(slot->magic == SL_SLOT_MAGIC);
     sl_slot_revokes_fini(slot);
+    sl_slot_refuse_fini(slot);
     sl_slot_commit_fini(slot);
     slot->domain = sl_domain_free(slot->domain); /* before the consumer closes */
     slot_close_components(slot);
@@ -531,6 +536,7 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
     for (uint32_t i = 0; i < slot->paths_count; i++)
         free((void *)(uintptr_t)slot->paths[i].segments);
     free(slot->paths);
+    free(slot->paths_asks);
     free(slot->tickets);
     sl_ledger_fini(&slot->ledger);
     slot->account = sl_account_free(slot->account);

@@ -67,6 +67,17 @@ const char *sl_slot_commit_topic(const struct sl_slot *slot);
 /* Sinks that acknowledge each record. Each ref gets exactly one done. */
 void sl_slot_done(struct sl_slot *slot, void *sink, const struct sl_ref *refs, uint32_t count, enum sl_outcome outcome,
                   const struct sl_err *why);
+/* A record that will never be taken (too large, refused by the back-end): it becomes a dead letter with why->text as its reason,
+ * and its ref is done once that is durable. Everything is copied. Not for FLUSHED sinks. */
+struct sl_refused {
+    struct sl_ref ref;
+    struct sl_slice body, key; /* key.data NULL: none */
+    uint64_t offset;           /* of the record's origin */
+    int64_t append_unix_ms;
+    uint32_t service; /* as the parcel's view had it: for the ledger */
+    uint8_t level;
+};
+void sl_slot_refused(struct sl_slot *slot, void *sink, const struct sl_refused *record, const struct sl_err *why);
 /* FLUSHED sinks: a flush is due although want() was not asked (a path limit was met inside submit). */
 void sl_slot_want_flush(struct sl_slot *slot, void *sink);
 

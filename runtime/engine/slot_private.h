@@ -102,6 +102,13 @@ struct sl_dead { /* a record set aside in this batch */
     const char *reason;
 };
 
+struct sl_refusal { /* refuse.c */
+    struct sl_refused record; /* its bytes lie behind the struct */
+    uint32_t sink;
+    char reason[400];
+    struct sl_refusal *next;
+};
+
 struct sl_revoke {
     struct sl_partition **partitions;
     uint32_t count;
@@ -154,6 +161,7 @@ struct sl_slot {
 
     struct sl_names names; /* first of the projection */
     struct sl_field_path *paths;
+    struct sl_path_asks { uint32_t all, appended; } *paths_asks; /* how many asked for it, and as a field that stages append */
     uint32_t paths_count, paths_cap;
     uint32_t opening; /* component whose open() runs */
 
@@ -177,6 +185,7 @@ struct sl_slot {
     struct sl_domain *domain;
     struct sl_slot_commit commit;
     struct sl_revoke *revokes;
+    struct sl_refusal *refusals, *letters_open, *letters_sealed;
     bool recovering, recovered, flush_all;
     struct sl_job recover_job;
     int recover_status;
@@ -212,6 +221,14 @@ int sl_slot_letters(struct sl_slot *slot, const struct sl_view *view, uint64_t s
 int sl_slot_ticket(struct sl_slot *slot, uint32_t sink, uint32_t partition, uint32_t pending, const struct sl_mark *upto,
                    uint32_t *ret_ticket);
 void sl_slot_tickets_drop(struct sl_slot *slot, uint32_t sink, uint32_t partition); /* UINT32_MAX: any partition */
+/* The partition of a ref's ticket, UINT32_MAX when that is over. */
+uint32_t sl_slot_ticket_partition(const struct sl_slot *slot, const struct sl_ref *ref);
+/* refuse.c */
+void sl_slot_refuse_turn(struct sl_slot *slot);
+void sl_slot_refuse_sealed(struct sl_slot *slot);    /* the dead letters' flush was sealed */
+void sl_slot_refuse_committed(struct sl_slot *slot); /* and committed */
+void sl_slot_refuse_lost(struct sl_slot *slot, bool sealed_too);
+void sl_slot_refuse_fini(struct sl_slot *slot);
 /* flush.c */
 void sl_slot_flush_turn(struct sl_slot *slot, uint64_t *wake_ns);
 bool sl_slot_committed_all(const struct sl_slot *slot);

@@ -97,14 +97,33 @@ void sl_slot_tickets_drop(struct sl_slot *slot, uint32_t sink_index, uint32_t pa
     }
 }
 
-static void ticket_done(struct sl_slot *slot, const struct sl_ref *ref)
+static struct sl_ticket *ticket_find(const struct sl_slot *slot, const struct sl_ref *ref)
 {
     uint32_t index = ref->ticket & TICKET_INDEX_MASK;
-    struct sl_ticket *ticket = &slot->tickets[index];
+    struct sl_ticket *ticket;
 
+    if (ref->ticket == UINT32_MAX) /* a dead letter of a sink: nobody waits for it here */
+        return NULL;
     assert(index < slot->tickets_cap);
+    ticket = &slot->tickets[index];
     if (!ticket->used || (ticket->generation & TICKET_GENERATION_MASK) != ref->ticket >> TICKET_INDEX_BITS)
-        return; /* of an assignment or an attempt that is over (rule B4) */
+        return NULL; /* of an assignment or an attempt that is over (rule B4) */
+    return ticket;
+}
+
+uint32_t sl_slot_ticket_partition(const struct sl_slot *slot, const struct sl_ref *ref)
+{
+    const struct sl_ticket *ticket = ticket_find(slot, ref);
+
+    return ticket == NULL ? UINT32_MAX : ticket->partition;
+}
+
+static void ticket_done(struct sl_slot *slot, const struct sl_ref *ref)
+{
+    struct sl_ticket *ticket = ticket_find(slot, ref);
+
+    if (ticket == NULL)
+        return;
     assert(ticket->pending > 0); /* a double acknowledgement is a sink's mistake that must not be hidden (rule J1) */
     ticket->pending--;
     if (ticket->pending == 0)
@@ -117,7 +136,7 @@ void sl_slot_done(struct sl_slot *slot, void *self, const struct sl_ref *refs, u
     assert(slot->magic == SL_SLOT_MAGIC);
     switch (outcome) {
     case SL_ACK:
-    case SL_REFUSED: /* its letter is on its way: see sl_slot_refused */
+    case SL_REFUSED: /* dropped as the user asked (on_refused: drop); one that is kept goes through sl_slot_refused */
         for (uint32_t i = 0; i < count; i++)
             ticket_done(slot, &refs[i]);
         return;
