@@ -105,7 +105,7 @@ struct sl_dead { /* a record set aside in this batch */
 struct sl_refusal { /* refuse.c */
     struct sl_refused record; /* its bytes lie behind the struct */
     uint32_t sink;
-    char reason[400];
+    char reason[sizeof(((struct sl_err *)NULL)->text)];
     struct sl_refusal *next;
 };
 
