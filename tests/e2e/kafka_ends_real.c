@@ -280,7 +280,7 @@ static uint64_t total(const struct slot *slot)
     } while (0)
 
 /* What the engine's commit does: offsets with marks as metadata, marks in the commit topic. */
-static void commit(struct slot *slot, const char *topic, bool with_topic)
+static void commit(struct slot *slot, const char *topic, const char *group_id)
 {
     struct sl_klog *log = sl_klog_rdkafka();
     struct sl_connection connection = {.brokers = {brokers, 1}};
@@ -297,7 +297,7 @@ static void commit(struct slot *slot, const char *topic, bool with_topic)
     for (int i = 0; i < PARTITIONS && good; i++) {
         char metadata[SL_MARK_METADATA_BYTES + 1], key[SL_COMMIT_KEY_BYTES], value[SL_MARK_BYTES];
         struct sl_named_mark row = {"out", slot->marks[i], 0};
-        struct sl_commit_key name = {.kind = SL_KEY_MARK, .group = "g", .sink = "out", .source = "logs", .topic = topic};
+        struct sl_commit_key name = {.kind = SL_KEY_MARK, .group = group_id, .sink = "out", .source = "logs", .topic = topic};
         uint32_t written;
 
         if (slot->partitions[i] == NULL)
@@ -305,8 +305,8 @@ static void commit(struct slot *slot, const char *topic, bool with_topic)
         (void)sl_marks_print(&row, 1, metadata, &written);
         sl_klog_list_add(&offsets, topic, i, (int64_t)slot->marks[i].next, metadata, (uint32_t)strlen(metadata));
         name.id = slot->partitions[i]->id;
-        if (with_topic) {
-            struct sl_klog_record record = {.topic = "sluice-commits", .partition = sl_commit_partition("g", count)};
+        { /* Kafka forgets the offsets of a topic that is deleted: only these marks remember it */
+            struct sl_klog_record record = {.topic = "sluice-commits", .partition = sl_commit_partition(group_id, count)};
 
             record.key = (struct sl_slice){key, (uint32_t)sl_commit_key_print(&name, key)};
             record.payload = (struct sl_slice){value, (uint32_t)sl_mark_print(&slot->marks[i], 0, value)};
@@ -435,7 +435,7 @@ static void a_restart_goes_on_where_the_commit_stands(void)
     TURN_UNTIL(slot, total(slot) == 8003);
     TURN_UNTIL(slot, sl_source_kafka.at_end(slot->source) == 1);
     CHECK(slot->nulls == 1 && slot->keys == 8003 && slot->large == 1 && slot->broken == 1);
-    commit(slot, "in", true);
+    commit(slot, "in", "g");
     fill("in", 4, 400, "after the commit", 16);
     TURN_UNTIL(slot, total(slot) == 8403);
     { /* the engine has a sink read again */
@@ -492,7 +492,7 @@ static void another_topic_of_that_name_is_held(void)
     fill("fickle", 1, 100, "before", 6);
     slot_open(slot, &config);
     TURN_UNTIL(slot, total(slot) == 100);
-    commit(slot, "fickle", false);
+    commit(slot, "fickle", "g-fickle");
     slot_close(slot);
     admin("fickle", -1, 0);
     while (exists("fickle"))
@@ -527,7 +527,7 @@ static void what_retention_took_is_a_gap_or_a_stop(void)
     fill("short", 1, 100, "x", 1);
     slot_open(slot, &config);
     TURN_UNTIL(slot, total(slot) == 100);
-    commit(slot, "short", false);
+    commit(slot, "short", "g-short");
     slot_close(slot);
     fill("short", 1, 100, "y", 1);
     admin("short", 0, 150);
