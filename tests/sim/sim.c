@@ -9,7 +9,7 @@
 #include "tests/sim/sim_inner.h"
 
 enum { SIM_STEPS_MAX = 2000000 };
-#define SIM_QUIET_MAX_NS (1800 * SIM_S) /* so long may it take, without a fault, to bring everything home */
+#define SIM_QUIET_MAX_NS (600 * SIM_S) /* so long may it take, without a fault, to bring everything home */
 
 uint64_t sim_random(struct sim *sim, uint64_t below)
 {
@@ -155,6 +155,9 @@ static void sim_stuck(struct sim *sim, const char *what)
             sl_slot_status_fini(&status);
         }
     }
+    const char *absent = sim_check_absent(sim);
+    if (absent != NULL)
+        sim_fail(sim, "%s was committed, but is not there", absent);
     sim_fail(sim, "%s, %llu virtual seconds after the last fault", what,
              (unsigned long long)((sim->now_ns - sim->quiet_at_ns) / SIM_S));
 }

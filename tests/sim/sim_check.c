@@ -194,23 +194,37 @@ void sim_check_names(struct sim *sim)
     check_zones(sim, false);
 }
 
-/* Everything that a commit record ever named is there, under its final name. */
-static void check_present(struct sim *sim)
+/* The path of a committed name, "PROCESS/COMPONENT/FINAL", if it is one of this sink's. */
+static bool check_path(const struct sim *sim, const char *name, uint32_t sink, char *ret_path, size_t path_bytes)
+{
+    const char *component = check_component(sim, sink), *final = strchr(name, '/') + 1;
+    size_t bytes = strlen(component);
+    if (sim->kind->sinks[sink].dir == NULL || strncmp(final, component, bytes) != 0 || final[bytes] != '/')
+        return false;
+    (void)snprintf(ret_path, path_bytes, "%s/%s%s", SIM_DATA, sim->kind->sinks[sink].dir, final + bytes);
+    return true;
+}
+
+/* The first name that a commit record ever gave and that is not there; NULL: all are. */
+static const char *check_absent(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->names_count; i++)
         for (uint32_t s = 0; s < sim->kind->sinks_count; s++) {
-            const char *component = check_component(sim, s), *final = strchr(sim->names[i], '/') + 1;
             struct sim_process *process = &sim->processes[atoi(sim->names[i])];
             struct sl_fs *fs = sl_disk_fs(process->disk);
             struct sl_fs_stat found;
-            size_t bytes = strlen(component);
             char path[800];
-            if (strncmp(final, component, bytes) != 0 || final[bytes] != '/')
-                continue;
-            (void)snprintf(path, sizeof(path), "%s/%s%s", SIM_DATA, sim->kind->sinks[s].dir, final + bytes);
-            if (fs->stat(fs, path, &found) != 0)
-                sim_fail(sim, "%s: %s was committed, but is not there", process->node, path);
+            if (check_path(sim, sim->names[i], s, path, sizeof(path)) && fs->stat(fs, path, &found) != 0)
+                return sim->names[i];
         }
+    return NULL;
+}
+
+const char *sim_check_absent(struct sim *sim)
+{
+    if (sim->kind->kafka)
+        check_topic(sim);
+    return check_absent(sim);
 }
 
 /* ---- counting ---- */
@@ -284,7 +298,9 @@ void sim_check_ledgers(struct sim_process *process)
 void sim_check_end(struct sim *sim)
 {
     check_zones(sim, true);
-    check_present(sim);
+    const char *absent = check_absent(sim);
+    if (absent != NULL)
+        sim_fail(sim, "%s was committed, but is not there", absent);
     for (uint32_t s = 0; s < sim->kind->sinks_count; s++)
         if (sim->kind->sinks[s].topic != NULL)
             check_out(sim, s);
@@ -355,5 +371,5 @@ bool sim_check_all_committed(struct sim *sim)
     for (uint32_t p = 0; p < sim->processes_count; p++)
         if (!sim->processes[p].up || sim->now_ns < sim->processes[p].stopped_until_ns)
             return false; /* it may have files to give their names */
-    return sim->kind->kafka ? check_committed_kafka(sim) : check_committed_spool(sim);
+    return (sim->kind->kafka ? check_committed_kafka(sim) : check_committed_spool(sim)) && sim_check_absent(sim) == NULL;
 }

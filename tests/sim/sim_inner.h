@@ -21,7 +21,7 @@ enum {
     SIM_RECORDS_MAX = 4000,
     SIM_SINKS_MAX = 4,
     SIM_NAMES_MAX = 8192,
-    SIM_FAULTS_MAX = 12,
+    SIM_FAULTS_MAX = 20,
 };
 
 #define SIM_MS 1000000ull
@@ -161,6 +161,8 @@ void sim_check_entry(struct sim *sim, uint32_t process, struct sl_slice value);
 void sim_check_commits(struct sim_process *process);
 /* No final name on the disks that no commit record names. */
 void sim_check_names(struct sim *sim);
+/* A name of a commit record that is not there (yet), as PROCESS/COMPONENT/NAME; NULL: none. */
+const char *sim_check_absent(struct sim *sim);
 bool sim_check_all_committed(struct sim *sim);
 void sim_check_end(struct sim *sim);
 void sim_check_ledgers(struct sim_process *process);
