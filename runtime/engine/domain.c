@@ -143,7 +143,9 @@ int sl_domain_warm(struct sl_domain *domain, struct sl_err *err)
 {
     if (domain->local != NULL || !domain->transactional)
         return 0;
-    return domain_producer(domain, err);
+    if (domain_producer(domain, err) != 0)
+        return -(int)err->code;
+    return domain->log->kind->warm == NULL ? 0 : domain->log->kind->warm(domain->producer, domain->topic, err);
 }
 
 /* Iterates the flat buffer of changes. */

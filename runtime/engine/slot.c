@@ -289,6 +289,14 @@ static void slot_sinks_turn(struct sl_slot *slot, uint64_t *wake_ns)
     }
 }
 
+/* Rebalances must be heard in every turn, also while nothing is read: a full sink, a back-off, a drain. */
+static void slot_serve(struct sl_slot *slot)
+{
+    for (uint32_t i = 0; i < slot->sources_count; i++)
+        if (slot->sources[i].kind->serve != NULL)
+            slot->sources[i].kind->serve(slot->sources[i].self);
+}
+
 static bool slot_sinks_take(struct sl_slot *slot)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++)
@@ -440,6 +448,7 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
     slot->now_ns = slot->env.now_ns(slot->env.user);
     if (slot->state == SL_SLOT_ENDED)
         return UINT64_MAX;
+    slot_serve(slot);
     if (slot->state == SL_SLOT_FAILED) {
         sl_slot_revoke_turn(slot, &wake_ns);
         return wake_ns;
