@@ -232,8 +232,8 @@ static bool domain_witness_of(const struct sl_domain_commit *commit, struct doma
     return false;
 }
 
-/* The broker's answer to the commit is not known. A new producer of the same id ends the transaction one way or the other (where
- * we were fenced, the newer one's start has done so); then the commit topic tells which. */
+/* The answer to the commit is not known, or was that we are fenced, which may also be said of an epoch that our own retry has
+ * raised. A new producer of the same id ends the transaction one way or the other; then the commit topic tells which. */
 static int domain_look_up(struct sl_domain *domain, struct sl_domain_commit *commit, struct sl_err *err)
 {
     struct domain_witness witness = {.found = false};
@@ -244,7 +244,7 @@ static int domain_look_up(struct sl_domain *domain, struct sl_domain_commit *com
     if (!domain_witness_of(commit, &witness))
         return -(int)err->code;
     domain_producer_drop(domain);
-    if ((why.remedy != SL_REMEDY_FENCE && domain_producer(domain, &look) != 0) ||
+    if (domain_producer(domain, &look) != 0 ||
         domain->log->kind->scan(domain->log, domain->connection, domain->topic, domain->topic_partition, &offset,
                                 domain_witness_each, &witness, &look) != 0) {
         commit->unknown = true;

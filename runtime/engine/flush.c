@@ -14,7 +14,7 @@
 #define FLUSH_BACKOFF_MIN_NS (100 * 1000000ull)
 #define FLUSH_BACKOFF_MAX_NS (30 * 1000000000ull)
 
-enum { FLUSH_PART_BYTES = 512 * 1024, FLUSH_EVERY_DEFAULT_S = 1 };
+enum { FLUSH_PART_BYTES = 512 * 1024, FLUSH_EVERY_DEFAULT_S = 1, FLUSH_EVERY_EXACT_S = 10 };
 
 static uint64_t flush_sealed(const struct sl_position *position)
 {
@@ -50,7 +50,31 @@ static bool flush_dirty(const struct sl_slot *slot)
     return slot->commit.tombstones_count > 0;
 }
 
-static bool flush_wanted(struct sl_slot *slot)
+static uint64_t flush_every_ns(const struct sl_slot *slot, uint64_t otherwise_s)
+{
+    return slot->topology->commit_every_ns != 0 ? slot->topology->commit_every_ns : otherwise_s * 1000000000ull;
+}
+
+static void flush_wake(uint64_t *wake_ns, uint64_t now_ns, uint64_t at_ns)
+{
+    uint64_t left = at_ns > now_ns ? at_ns - now_ns : 0;
+
+    *wake_ns = left < *wake_ns ? left : *wake_ns;
+}
+
+/* Exactly-once records become visible at the commit's rhythm (rule D). */
+static bool flush_rhythm(const struct sl_slot *slot, const struct sl_slot_sink *sink, uint64_t *wake_ns)
+{
+    uint64_t due_ns = slot->commit.last_ns + flush_every_ns(slot, FLUSH_EVERY_EXACT_S);
+
+    if ((sink->flags & SL_SINK_NEEDS_KAFKA_COMMIT) == 0)
+        return false;
+    if (slot->now_ns < due_ns)
+        flush_wake(wake_ns, slot->now_ns, due_ns);
+    return slot->now_ns >= due_ns;
+}
+
+static bool flush_wanted(struct sl_slot *slot, uint64_t *wake_ns)
 {
     bool wanted = false;
 
@@ -58,7 +82,7 @@ static bool flush_wanted(struct sl_slot *slot)
         struct sl_slot_sink *sink = &slot->sinks[s];
         if (!sink->flushed || sink->open_items == 0)
             continue;
-        if (sink->want_flush || slot->flush_all || sink->kind->want(sink->self, slot->now_ns))
+        if (sink->want_flush || slot->flush_all || sink->kind->want(sink->self, slot->now_ns) || flush_rhythm(slot, sink, wake_ns))
             sink->want_flush = wanted = true;
     }
     return wanted;
@@ -86,15 +110,15 @@ static int flush_seal(struct sl_slot *slot, struct sl_err *err)
         status = sink->kind->seal(sink->self, commit->number, &sink->flush, err);
         if (status != 0)
             break;
-        assert(sink->flush != NULL);
-        sink->sealed = true;
+        sink->sealed = true; /* flush NULL: only empty ranges were taken; their marks are free */
         sink->want_flush = false;
         sink->open_items = 0;
         if (s == slot->dead_sink)
             sl_slot_refuse_sealed(slot);
         sl_ledger_fini(&sink->sealed_ledger);
         sink->sealed_ledger = sink->open;
-        sink->flush->ledger = &sink->sealed_ledger;
+        if (sink->flush != NULL)
+            sink->flush->ledger = &sink->sealed_ledger;
         if (sl_ledger_init(&sink->open) != 0)
             status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a ledger");
     }
@@ -215,7 +239,7 @@ static int flush_compose(struct sl_slot *slot, struct sl_err *err)
     sl_buf_reset(&commit->sealed_tombstones);
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         const struct sl_slot_sink *sink = &slot->sinks[s];
-        if (!sink->sealed)
+        if (!sink->sealed || sink->flush == NULL)
             continue;
         if (sink->flush->entry.data != NULL)
             flush_add_entry(slot, sink);
@@ -275,9 +299,9 @@ static void flush_abandon(struct sl_slot *slot, const struct sl_err *why)
         if (!sink->sealed)
             continue;
         sink->sealed = false;
+        sink->kind->abandon(sink->self, NULL);
         if (sink->flush != NULL) {
             sink->kind->abandon(sink->self, sink->flush);
-            sink->kind->abandon(sink->self, NULL);
             sink->kind->release_flush(sink->self, sink->flush);
             sink->flush = NULL;
         }
@@ -325,7 +349,8 @@ static void flush_publish_done(struct sl_job *job)
             continue;
         sink->sealed = false;
         sink->backoff_ns = 0;
-        sink->kind->release_flush(sink->self, sink->flush);
+        if (sink->flush != NULL)
+            sink->kind->release_flush(sink->self, sink->flush);
         sink->flush = NULL;
     }
     sl_buf_reset(&commit->tombstones);
@@ -392,10 +417,8 @@ static void flush_commit_done(struct sl_job *job)
     }
     flush_apply(slot);
     if (commit->what.flushes_count == 0) {
-        commit->backoff_ns = 0;
-        sl_buf_reset(&commit->tombstones);
-        commit->tombstones_count = 0;
-        flush_idle(slot);
+        commit->status = 0;
+        flush_publish_done(job);
         return;
     }
     flush_submit(slot, SL_COMMIT_PUBLISHING, flush_publish_run, flush_publish_done);
@@ -407,7 +430,7 @@ static void flush_prepare_run(struct sl_job *job)
 
     for (uint32_t s = 0; s < commit->slot->sinks_count && commit->status == 0; s++) {
         struct sl_slot_sink *sink = &commit->slot->sinks[s];
-        if (!sink->sealed)
+        if (!sink->sealed || sink->flush == NULL)
             continue;
         commit->failed_sink = s;
         commit->status = sink->kind->prepare(sink->flush, &commit->err);
@@ -449,19 +472,6 @@ static void flush_begin(struct sl_slot *slot)
     flush_submit(slot, SL_COMMIT_PREPARING, flush_prepare_run, flush_prepare_done);
 }
 
-static uint64_t flush_every_ns(const struct sl_slot *slot)
-{
-    return slot->topology->commit_every_ns != 0 ? slot->topology->commit_every_ns
-                                                : FLUSH_EVERY_DEFAULT_S * 1000000000ull;
-}
-
-static void flush_wake(uint64_t *wake_ns, uint64_t now_ns, uint64_t at_ns)
-{
-    uint64_t left = at_ns > now_ns ? at_ns - now_ns : 0;
-
-    *wake_ns = left < *wake_ns ? left : *wake_ns;
-}
-
 void sl_slot_flush_turn(struct sl_slot *slot, uint64_t *wake_ns)
 {
     struct sl_slot_commit *commit = &slot->commit;
@@ -484,16 +494,16 @@ void sl_slot_flush_turn(struct sl_slot *slot, uint64_t *wake_ns)
         flush_wake(wake_ns, slot->now_ns, commit->retry_at_ns);
         return;
     }
-    if (flush_wanted(slot)) {
+    if (flush_wanted(slot, wake_ns)) {
         flush_begin(slot);
         return;
     }
     if (!flush_dirty(slot))
         return;
-    if (slot->flush_all || slot->now_ns >= commit->last_ns + flush_every_ns(slot))
+    if (slot->flush_all || slot->now_ns >= commit->last_ns + flush_every_ns(slot, FLUSH_EVERY_DEFAULT_S))
         flush_begin(slot);
     else
-        flush_wake(wake_ns, slot->now_ns, commit->last_ns + flush_every_ns(slot));
+        flush_wake(wake_ns, slot->now_ns, commit->last_ns + flush_every_ns(slot, FLUSH_EVERY_DEFAULT_S));
 }
 
 bool sl_slot_committed_all(const struct sl_slot *slot)
