@@ -371,6 +371,7 @@ static int slot_poll(struct sl_slot *slot, struct sl_slot_source *source, uint64
 static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
 {
     uint32_t idle = 0;
+    uint64_t before = slot->batches;
 
     if (slot->now_ns < slot->paused_until_ns) {
         slot_wake_at(slot, wake_ns, slot->paused_until_ns);
@@ -390,8 +391,8 @@ static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
         if (slot->paused_until_ns > slot->now_ns)
             break; /* a sink failed in this batch */
     }
-    if (idle < slot->sources_count)
-        *wake_ns = 0;
+    if (idle < slot->sources_count || slot->batches != before)
+        *wake_ns = 0; /* also after the last batch: its sinks have yet to say when they want their turn */
 }
 
 static void slot_check_end(struct sl_slot *slot)
