@@ -11,7 +11,6 @@
 #define TABLE_SOCKET {"socket", "PATH", "Control socket of the server; else SLUICE_SOCKET, else the one in the data folder."}
 #define TABLE_DATA_DIR {"data-dir", "DIR", "Folder of all state (default ./sluice-data)."}
 
-#ifdef SLUICE_CLI_RUN
 static const struct sl_option table_run[] = {
     TABLE_CONFIG,
     TABLE_DATA_DIR,
@@ -23,25 +22,20 @@ static const struct sl_option table_run[] = {
     {"quiet", NULL, "No progress, no summary."},
     {NULL, NULL, NULL},
 };
-#endif
 
-#ifdef SLUICE_CLI_TEST
 static const struct sl_option table_test[] = {
     {"case", "NAME", "Only cases whose name contains NAME."},
     TABLE_CONFIG,
     TABLE_JSON,
     {NULL, NULL, NULL},
 };
-#endif
 
-#ifdef SLUICE_CLI_AUDIT
 static const struct sl_option table_audit[] = {
     TABLE_CONFIG,
     TABLE_DATA_DIR,
     TABLE_JSON,
     {NULL, NULL, NULL},
 };
-#endif
 
 static const struct sl_option table_check[] = {
     TABLE_CONFIG,
@@ -102,16 +96,12 @@ static const struct sl_option table_version[] = {TABLE_JSON, {NULL, NULL, NULL}}
 static const char *const table_shells[] = {"bash", NULL};
 
 static const struct sl_command table[] = {
-#ifdef SLUICE_CLI_RUN
     {"run", "FILE...", 0, 1000, "Run topologies until stopped; Ctrl-C drains and ends cleanly.",
      "sluice run topologies/quickstart/topology.yaml --for 10s", table_run, NULL, sl_command_run},
-#endif
     {"check", "FILE...", 0, 1000, "Check topology files: every problem with file, line, column and remedy.",
      "sluice check topologies/company-bus/topology.yaml", table_check, NULL, sl_command_check},
-#ifdef SLUICE_CLI_TEST
     {"test", "FILE...", 1, 1000, "Run the cases that lie in the tests folder beside a topology.",
      "sluice test topologies/quickstart/topology.yaml", table_test, NULL, sl_command_test},
-#endif
     {"graph", "FILE", 1, 1, "Draw a topology as Graphviz or Mermaid text.",
      "sluice graph topology.yaml | dot -Tsvg > topology.svg", table_graph, NULL, sl_command_graph},
     {"status", "", 0, 0, "Show what the running server does: topologies, lag, fates per sink.",
@@ -119,10 +109,8 @@ static const struct sl_command table[] = {
     {"cat", "spool TOPIC|PATH...", 1, 1000,
      "Print records: a topic of a closed spool, or the files of a landing or dead-letter folder.",
      "sluice cat sluice-data/landing | head", table_cat, NULL, sl_command_cat},
-#ifdef SLUICE_CLI_AUDIT
-    {"audit", "[FILE]", 0, 1, "Read source and landing zone again and prove the ledger's counts.",
+    {"audit", "FILE [LANDING_DIR...]", 1, 1000, "Read source and landing zone again and prove that each record came out once.",
      "sluice audit topologies/quickstart/topology.yaml", table_audit, NULL, sl_command_audit},
-#endif
     {"spool", "check|repair DIR", 2, 2, "Look for damage in a closed spool; repair cuts it out, offsets keep their holes.",
      "sluice spool check sluice-data/spool", table_spool, table_spool_words, sl_command_spool},
     {"operators", "[NAME]", 0, 1, "List sources, operators and sinks, or the settings of one.", "sluice operators files",
