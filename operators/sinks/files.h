@@ -18,9 +18,9 @@
 
 enum {
     FILES_BUFFER_MIN = 1 << 10,
-    FILES_BUFFER_MAX = 64 << 10, /* raw bytes of one zstd frame */
+    FILES_BUFFER_MAX = 512 << 10, /* raw bytes of one zstd frame: 64 KiB cost a quarter more time and a tenth more bytes */
     FILES_DESCRIPTORS = 256,     /* open at once, by one instance */
-    FILES_WINDOW_LOG = 17,       /* of zstd: more than a buffer never helps */
+    FILES_WINDOW_LOG = 19,       /* of zstd: more than a buffer never helps */
     FILES_EVERY_MIN_S = 10,      /* youngest flush that a path limit may end */
 };
 

@@ -1,6 +1,6 @@
 /* files_flush.c: the bytes of a flush: a raw buffer a path, independent zstd frames, temporaries, and what makes them durable.
  *
- * Memory: a path's buffer begins at 1 KiB and doubles up to 64 KiB. When the flush would hold more than its limit, a path that
+ * Memory: a path's buffer begins at 1 KiB and doubles up to 512 KiB. When the flush would hold more than its limit, a path that
  * has its fair part (limit / paths) writes a frame instead of growing; else the path longest without a record (a clock hand:
  * second chance) writes its frame and gives its buffer up. So held_bytes <= limit + one buffer, whatever the number of paths; the
  * price of many paths is smaller frames, never memory.
@@ -55,12 +55,12 @@ void files_writer_fini(struct files_writer *writer)
     memset(writer, 0, sizeof(*writer));
 }
 
-/* Tables of a level grow fourfold by hash log and chain log; the bound holds for levels up to 19 at this window (tested). */
+/* Tables of a level grow by its hash log and chain log; the bounds hold for levels up to 19 at this window (tested). */
 size_t files_writer_bytes(bool packed, int level)
 {
-    if (!packed)
-        return 0;
-    return ZSTD_compressBound(FILES_BUFFER_MAX) + (level <= 4 ? (size_t)2 << 20 : (size_t)8 << 20);
+    size_t tables_kib = level <= 3 ? 1536 : level <= 6 ? 4096 : 10240;
+
+    return packed ? ZSTD_compressBound(FILES_BUFFER_MAX) + (tables_kib << 10) : 0;
 }
 
 /* ---- flush ---- */

@@ -233,7 +233,7 @@ static void test_breaks_become_blanks_only_where_they_may_be(void **state)
 static void test_records_larger_than_a_buffer_survive(void **state)
 {
     struct rig *rig = *state;
-    size_t sizes[] = {FILES_BUFFER_MAX - 2, FILES_BUFFER_MAX - 1, FILES_BUFFER_MAX, FILES_BUFFER_MAX + 1, 300000, 1};
+    size_t sizes[] = {FILES_BUFFER_MAX - 2, FILES_BUFFER_MAX - 1, FILES_BUFFER_MAX, FILES_BUFFER_MAX + 1, 3 * FILES_BUFFER_MAX + 5, 1};
     uint64_t total = 0;
 
     assert_int_equal(rig_open(rig, ZONE), 0);
@@ -528,6 +528,29 @@ static void test_a_flush_is_due_by_bytes_time_and_paths(void **state)
     assert_int_equal(sl_sink_files.want(rig->self, rig->bench.now_ns), 0); /* nothing on disk yet */
 }
 
+/* What the memory split counts for a writer is not less than zstd takes, at any level. */
+static void test_a_writer_stays_within_its_bound(void **state)
+{
+    struct rig *rig = *state;
+    char *raw = malloc(FILES_BUFFER_MAX);
+    uint32_t random = 1;
+
+    for (size_t i = 0; i < FILES_BUFFER_MAX; i++) {
+        random = random * 1664525 + 1013904223;
+        raw[i] = (char)(random >> 24);
+    }
+    for (int level = 1; level <= 19; level++) {
+        struct files_writer writer;
+        assert_int_equal(files_writer_init(&writer, true, level, &rig->err), 0);
+        for (size_t bytes = 1; bytes <= FILES_BUFFER_MAX; bytes *= 2)
+            assert_false(ZSTD_isError(ZSTD_compress2(writer.cctx, writer.out, writer.out_bytes, raw, bytes)));
+        assert_true(ZSTD_sizeof_CCtx(writer.cctx) + writer.out_bytes <= files_writer_bytes(true, level));
+        files_writer_fini(&writer);
+    }
+    assert_int_equal(files_writer_bytes(false, 1), 0);
+    free(raw);
+}
+
 /* 10,000 paths, 40 records each, in a share of 16 MiB. */
 static void test_many_paths_stay_within_the_share(void **state)
 {
@@ -592,6 +615,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_failed_fsync_condemns_the_flush, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_full_disk_gives_up_what_is_open_and_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_flush_is_due_by_bytes_time_and_paths, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_writer_stays_within_its_bound, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_paths_stay_within_the_share, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
