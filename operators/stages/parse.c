@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "operators/stages/stages.h"
+#include "operators/stages/stamp.h"
 #include "runtime/base/intern.h"
 #include "runtime/engine/slot.h"
 #include "runtime/json/json.h"
@@ -138,11 +139,30 @@ static int parse_open(void *self, const struct sl_api *api, const void *config, 
 
 /* ---- ready: which columns ---- */
 
-static int parse_ready_json(struct parse_stage *stage, const struct sl_json_field *fields, uint32_t count, struct sl_err *err)
+/* Stamps stand behind everything else, and most records have none: who trusts his input need not walk every record for them. */
+static int parse_ready_stamps(struct parse_stage *stage, struct sl_names *names, struct sl_err *err)
+{
+    uint32_t *columns = calloc((size_t)stage->projected_count + 1, sizeof(*columns)), count = 0;
+
+    if (columns == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for %u fields", stage->projected_count);
+    for (uint32_t i = 0; i < stage->projected_count; i++)
+        if (names->is_appended(names, stage->projected[i]))
+            columns[count++] = stage->projected[i];
+    sl_json_decoder_appended(stage->decoder, STAMP_LAST, columns, count);
+    free(columns);
+    return 0;
+}
+
+static int parse_ready_json(struct parse_stage *stage, const struct sl_json_field *fields, uint32_t count, struct sl_names *names,
+                            struct sl_err *err)
 {
     struct sl_json_projection projection = {fields, count, stage->config->validate};
+    int rc = sl_json_decoder_new(&projection, &stage->decoder, err);
 
-    return sl_json_decoder_new(&projection, &stage->decoder, err);
+    if (rc == 0 && !stage->config->validate && names->is_appended != NULL)
+        rc = parse_ready_stamps(stage, names, err);
+    return rc;
 }
 
 static int parse_ready(void *self, const uint32_t *columns, uint32_t count, struct sl_names *names, struct sl_err *err)
@@ -170,17 +190,12 @@ static int parse_ready(void *self, const uint32_t *columns, uint32_t count, stru
             stage->message_column = (int)columns[i];
     }
     if (rc == 0 && stage->config->format == PARSE_JSON)
-        rc = parse_ready_json(stage, fields, fields_count, err);
+        rc = parse_ready_json(stage, fields, fields_count, names, err);
     free(fields);
     return rc;
 }
 
 /* ---- roles ---- */
-
-struct parse_value {
-    struct sl_slice text;
-    enum sl_type type;
-};
 
 static struct sl_slice parse_header(const struct sl_batch *batch, uint16_t row, const char *name)
 {
@@ -190,27 +205,17 @@ static struct sl_slice parse_header(const struct sl_batch *batch, uint16_t row, 
     return (struct sl_slice){NULL, 0};
 }
 
-static struct parse_value parse_role_value(const struct parse_stage *stage, enum parse_role role, const struct sl_batch *batch,
-                                           const struct sl_column *columns, uint16_t row)
+/* What is known of a record before it is parsed; data NULL: nothing. */
+static struct sl_slice parse_envelope(const struct sl_name *name, const struct sl_batch *batch, uint16_t row)
 {
-    struct parse_value value = {{NULL, 0}, SL_T_STRING};
-
-    switch (stage->role[role].kind) {
-    case SL_NAME_PATH:
-        value.type = (enum sl_type)columns[stage->role_column[role]].type[row];
-        if (value.type != SL_T_ABSENT)
-            value.text = columns[stage->role_column[role]].value[row];
-        return value;
+    switch (name->kind) {
     case SL_NAME_TOPIC:
-        value.text = sl_slice_of(batch->partition->topic);
-        break;
+        return sl_slice_of(batch->partition->topic);
     case SL_NAME_KEY:
-        if (batch->key != NULL)
-            value.text = batch->key[row];
-        break;
+        return batch->key != NULL ? batch->key[row] : (struct sl_slice){NULL, 0};
     case SL_NAME_HEADER:
-        value.text = parse_header(batch, row, stage->role[role].header);
-        break;
+        return parse_header(batch, row, name->header);
+    case SL_NAME_PATH:
     case SL_NAME_TIME:
     case SL_NAME_SERVICE:
     case SL_NAME_LEVEL:
@@ -219,9 +224,31 @@ static struct parse_value parse_role_value(const struct parse_stage *stage, enum
     case SL_NAME_APPEND_TIME:
         break;
     }
-    if (value.text.data == NULL)
-        value.type = SL_T_ABSENT;
-    return value;
+    return (struct sl_slice){NULL, 0};
+}
+
+/* A role's values, as a column wherever they come from, so that where is asked once a batch: value and type of live rows. */
+static int parse_cells(const struct parse_stage *stage, enum parse_role role, const struct sl_view *view,
+                       const struct sl_column *columns, struct sl_column *ret_cells)
+{
+    const struct sl_batch *batch = view->batch;
+    const struct sl_name *name = &stage->role[role];
+
+    if (name->kind == SL_NAME_PATH) {
+        *ret_cells = columns[stage->role_column[role]];
+        return 0;
+    }
+    memset(ret_cells, 0, sizeof(*ret_cells));
+    ret_cells->value = sl_arena_alloc(batch->arena, ((size_t)batch->count + 1) * sizeof(*ret_cells->value));
+    ret_cells->type = sl_arena_alloc(batch->arena, (size_t)batch->count + 1);
+    if (ret_cells->value == NULL || ret_cells->type == NULL)
+        return -1;
+    for (uint32_t i = 0; i < view->sel_count; i++) {
+        uint16_t row = view->sel[i];
+        ret_cells->value[row] = parse_envelope(name, batch, row);
+        ret_cells->type[row] = ret_cells->value[row].data != NULL ? SL_T_STRING : SL_T_ABSENT;
+    }
+    return 0;
 }
 
 /* "[.digits]Z" behind the second. *ret_ms: its milliseconds. */
@@ -248,21 +275,21 @@ static bool parse_tail(struct sl_slice text, int64_t *ret_ms)
 }
 
 /* sl_time_parse, but for records of the second that came last: those differ in their decimals only. */
-static int parse_time(struct parse_stage *stage, struct parse_value value, int64_t *ret_unix_ms)
+static int parse_time(struct parse_stage *stage, struct sl_slice text, enum sl_type type, int64_t *ret_unix_ms)
 {
     int64_t ms = 0;
-    bool tail = value.type == SL_T_STRING && value.text.bytes > PARSE_SECOND_BYTES && parse_tail(value.text, &ms);
+    bool tail = type == SL_T_STRING && text.bytes > PARSE_SECOND_BYTES && parse_tail(text, &ms);
 
-    if (tail && stage->second_known && memcmp(value.text.data, stage->second, PARSE_SECOND_BYTES) == 0) {
+    if (tail && stage->second_known && memcmp(text.data, stage->second, PARSE_SECOND_BYTES) == 0) {
         *ret_unix_ms = stage->second_unix_ms + ms;
         return 0;
     }
-    if (value.type != SL_T_STRING && value.type != SL_T_NUMBER)
+    if (type != SL_T_STRING && type != SL_T_NUMBER)
         return -1;
-    if (sl_time_parse(value.text, value.type == SL_T_STRING, ret_unix_ms) != 0)
+    if (sl_time_parse(text, type == SL_T_STRING, ret_unix_ms) != 0)
         return -1;
     if (tail) {
-        memcpy(stage->second, value.text.data, PARSE_SECOND_BYTES);
+        memcpy(stage->second, text.data, PARSE_SECOND_BYTES);
         stage->second_unix_ms = *ret_unix_ms - ms;
         stage->second_known = true;
     }
@@ -273,46 +300,52 @@ struct parse_counts {
     uint64_t no_time, implausible, no_service, no_level;
 };
 
-static int64_t parse_row_time(struct parse_stage *stage, const struct sl_batch *batch, const struct sl_column *columns,
-                              uint16_t row, struct parse_counts *counts)
+static void parse_times(struct parse_stage *stage, const struct sl_view *view, const struct sl_column *cells, int64_t *times,
+                        struct parse_counts *counts)
 {
-    int64_t append = batch->append_unix_ms[row], unix_ms = 0;
+    int64_t max_age_ms = (int64_t)(stage->config->max_age / PARSE_NS_PER_MS);
+    int64_t max_future_ms = (int64_t)(stage->config->max_future / PARSE_NS_PER_MS);
 
-    if (stage->role[PARSE_TIME].kind == SL_NAME_APPEND_TIME)
-        return append;
-    if (parse_time(stage, parse_role_value(stage, PARSE_TIME, batch, columns, row), &unix_ms) != 0) {
-        counts->no_time++;
-        return append;
+    for (uint32_t i = 0; i < view->sel_count; i++) {
+        uint16_t row = view->sel[i];
+        int64_t append = times[row], unix_ms = 0;
+        if (view->fate[row] != SL_LIVE)
+            continue;
+        if (parse_time(stage, cells->value[row], (enum sl_type)cells->type[row], &unix_ms) != 0)
+            counts->no_time++;
+        else if (append > 0 && (unix_ms < append - max_age_ms || unix_ms > append + max_future_ms))
+            counts->implausible++; /* rule A5 */
+        else
+            times[row] = unix_ms;
     }
-    if (append > 0 && (unix_ms < append - (int64_t)(stage->config->max_age / PARSE_NS_PER_MS) ||
-                       unix_ms > append + (int64_t)(stage->config->max_future / PARSE_NS_PER_MS))) {
-        counts->implausible++; /* rule A5 */
-        return append;
-    }
-    return unix_ms;
 }
 
-static uint32_t parse_row_service(struct parse_stage *stage, const struct sl_batch *batch, const struct sl_column *columns,
-                                  uint16_t row, struct parse_counts *counts)
+static void parse_services(struct parse_stage *stage, const struct sl_view *view, const struct sl_column *cells, uint32_t *services,
+                           struct parse_counts *counts)
 {
-    struct parse_value value = parse_role_value(stage, PARSE_SERVICE, batch, columns, row);
-
-    if ((value.type != SL_T_STRING && value.type != SL_T_NUMBER) || value.text.bytes == 0) {
-        counts->no_service++;
-        return SL_INTERN_NONE;
+    for (uint32_t i = 0; i < view->sel_count; i++) {
+        uint16_t row = view->sel[i];
+        uint8_t type = cells->type[row];
+        if (view->fate[row] != SL_LIVE)
+            continue;
+        if ((type == SL_T_STRING || type == SL_T_NUMBER) && cells->value[row].bytes > 0)
+            services[row] = sl_intern(stage->services, cells->value[row]);
+        else
+            counts->no_service++;
     }
-    return sl_intern(stage->services, value.text);
 }
 
-static uint8_t parse_row_level(const struct parse_stage *stage, const struct sl_batch *batch, const struct sl_column *columns,
-                               uint16_t row, struct parse_counts *counts)
+static void parse_levels(const struct sl_view *view, const struct sl_column *cells, uint8_t *levels, struct parse_counts *counts)
 {
-    struct parse_value value = parse_role_value(stage, PARSE_LEVEL, batch, columns, row);
-    enum sl_level level = SL_LEVEL_NONE;
-
-    if (sl_level_parse(value.text, value.type, &level) != 0)
-        counts->no_level++;
-    return (uint8_t)level;
+    for (uint32_t i = 0; i < view->sel_count; i++) {
+        uint16_t row = view->sel[i];
+        enum sl_level level = SL_LEVEL_NONE;
+        if (view->fate[row] != SL_LIVE)
+            continue;
+        if (sl_level_parse(cells->value[row], (enum sl_type)cells->type[row], &level) != 0)
+            counts->no_level++;
+        levels[row] = (uint8_t)level;
+    }
 }
 
 /* ---- process ---- */
@@ -387,20 +420,18 @@ static int parse_roles(struct parse_stage *stage, const struct sl_view *view, st
     uint32_t *services = sl_arena_alloc(batch->arena, ((size_t)batch->count + 1) * sizeof(*services));
     uint8_t *levels = sl_arena_alloc(batch->arena, (size_t)batch->count + 1);
     struct parse_counts counts = {0, 0, 0, 0};
+    struct sl_column time, service, level;
 
-    if (times == NULL || services == NULL || levels == NULL)
+    if (times == NULL || services == NULL || levels == NULL || parse_cells(stage, PARSE_TIME, view, columns, &time) != 0 ||
+        parse_cells(stage, PARSE_SERVICE, view, columns, &service) != 0 || parse_cells(stage, PARSE_LEVEL, view, columns, &level) != 0)
         return -1;
     memcpy(times, batch->append_unix_ms, batch->count * sizeof(*times)); /* the dead keep their append time, for the account */
     memset(services, 0, batch->count * sizeof(*services));
     memset(levels, 0, batch->count);
-    for (uint32_t i = 0; i < view->sel_count; i++) {
-        uint16_t row = view->sel[i];
-        if (view->fate[row] != SL_LIVE)
-            continue;
-        times[row] = parse_row_time(stage, batch, columns, row, &counts);
-        services[row] = parse_row_service(stage, batch, columns, row, &counts);
-        levels[row] = parse_row_level(stage, batch, columns, row, &counts);
-    }
+    if (stage->role[PARSE_TIME].kind != SL_NAME_APPEND_TIME)
+        parse_times(stage, view, &time, times, &counts);
+    parse_services(stage, view, &service, services, &counts);
+    parse_levels(view, &level, levels, &counts);
     *decoded = (struct sl_decoded){times, services, levels, columns, stage->columns_count, stage->role_column[PARSE_TRACE],
                                    stage->config->format == PARSE_JSON};
     parse_count(stage, &counts);
@@ -445,7 +476,7 @@ static const struct sl_field parse_fields[] = {
              .help = "json: one JSON value a record; text: the record is the field message."),
     SL_FIELD(parse_config, record, SL_F_STRUCT, .sub = parse_record_fields, .help = "Where the roles are found."),
     SL_FIELD(parse_config, validate, SL_F_BOOL, .def = "true",
-             .help = "json: check that the whole record is JSON; false trusts the sender and is faster."),
+             .help = "json: check that the whole record is JSON; false trusts the sender and reads no further than the last field needed."),
     SL_FIELD(parse_config, max_age, SL_F_DURATION, .def = "30d", .min = "1s", .max = "36500d",
              .help = "A record's own time may lie this far before its append time; else the append time counts."),
     SL_FIELD(parse_config, max_future, SL_F_DURATION, .def = "1h", .min = "0s", .max = "36500d",

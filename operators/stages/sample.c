@@ -6,7 +6,9 @@
  * Stamp, right before the closing brace of an object (members that are there already are replaced where they stand):
  *   _w  weight, 2^56 / (2^56 - T)      _t  T as OpenTelemetry's th      _r  R, 14 hex digits
  *   _g  one of 64 groups, independent of R: sums of weights by group give honest confidence intervals
- * `incoming: true` reads _t and _r (and replaces all four) where an earlier process stamped; it makes decode look for four fields.
+ * `incoming: true` reads _t and _r (and replaces all four) where an earlier process stamped. A parse stage with `validate: false`
+ * looks for them only in records that end with _g, as samplers leave them; a stamp that something has moved into the middle of its
+ * record is then met only if it stands before the last field that is read.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <errno.h>
@@ -15,6 +17,7 @@
 #include <string.h>
 
 #include "operators/stages/stages.h"
+#include "operators/stages/stamp.h"
 #include "runtime/base/intern.h"
 #include "runtime/engine/match.h"
 #include "runtime/engine/slot.h"
@@ -24,7 +27,7 @@ enum { SAMPLE_MAGIC = 0x73616d70, SAMPLE_STAMP_BYTES = 112, SAMPLE_VALUE_BYTES =
 enum sample_member { SAMPLE_W, SAMPLE_T, SAMPLE_R, SAMPLE_G, SAMPLE_MEMBERS };
 enum sample_counter { SAMPLE_C_KEPT, SAMPLE_C_DROPPED, SAMPLE_C_ALWAYS, SAMPLE_C_BY_ORIGIN, SAMPLE_C_UNSTAMPED };
 
-static const char *const sample_keys[SAMPLE_MEMBERS] = {"_w", "_t", "_r", "_g"};
+static const char *const sample_keys[SAMPLE_MEMBERS] = {STAMP_WEIGHT, STAMP_THRESHOLD, STAMP_RANDOMNESS, STAMP_GROUP};
 
 struct sample_config {
     double share;
@@ -104,6 +107,8 @@ static int sample_columns(struct sample_stage *stage, struct sl_names *names, st
         stage->member_column[member] = names->column(names, &name, err);
         if (stage->member_column[member] < 0)
             return stage->member_column[member];
+        if (names->appended != NULL)
+            names->appended(names, (uint32_t)stage->member_column[member]);
     }
     return 0;
 }
@@ -500,7 +505,8 @@ static const struct sl_field sample_fields[] = {
     SL_FIELD(sample_config, keep_where, SL_F_CONDITION, .help = "Records that meet it are always kept, with the weight they came with."),
     SL_FIELD(sample_config, stamp, SL_F_BOOL, .def = "true", .help = "Add _w (weight), _t (T), _r (R) and _g (group) to what is kept."),
     SL_FIELD(sample_config, incoming, SL_F_BOOL, .def = "true",
-             .help = "Honour and replace the stamp of an earlier sampler; false is faster where there is none."),
+             .help = "Honour and replace the stamp of an earlier sampler. Behind `validate: false` it must stand where samplers put "
+                     "it, at the record's end."),
     {0},
 };
 

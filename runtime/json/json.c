@@ -6,11 +6,12 @@
  * token; the trusting one leaps over containers that nobody named and stops at the last wanted field.
  *
  * Invariants: (1) the walk reads tokens below `end` only, and bytes below *end, but for eight from a key's start on, which
- * SL_PAD covers; (2) depth <= SL_JSON_DEPTH; (3) found counts the projected columns of the row that are not absent.
+ * SL_PAD covers; (2) depth <= SL_JSON_DEPTH; (3) found counts the columns of the row that the walk waits for and that are not absent.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/json/json.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@
 enum {
     JSON_DECODER_MAGIC = 0x15d3c0de,
     JSON_NO_MEMORY = SL_JSON_VERDICTS, /* beside the verdicts: ends the whole call */
+    JSON_LAST_KEY_BYTES = 32,
 };
 
 struct json_level {
@@ -38,8 +40,10 @@ struct json_level {
 struct sl_json_decoder {
     uint32_t magic;
     bool validate;
-    uint32_t fields_count;
+    uint32_t fields_count, awaited; /* awaited: all but appended ones */
     uint32_t *column; /* [fields_count] */
+    char last_key[JSON_LAST_KEY_BYTES]; /* quoted */
+    uint32_t last_key_bytes; /* 0: no field is appended */
     struct sl_json_node root;
     struct sl_json_index *index;
     struct json_level level[SL_JSON_DEPTH];
@@ -122,10 +126,10 @@ JSON_COLD int walk_resolve(struct sl_arena *arena, struct sl_slice inside, struc
     return SL_JSON_FINE;
 }
 
-JSON_HOT void walk_store(struct json_walk *walk, int64_t index, struct sl_span span, struct sl_slice value,
-                              enum sl_type type)
+JSON_HOT void walk_store(struct json_walk *walk, const struct sl_json_node *node, struct sl_span span, struct sl_slice value,
+                         enum sl_type type)
 {
-    struct sl_column *column = &walk->columns[index];
+    struct sl_column *column = &walk->columns[node->column];
 
     if (column->type[walk->row] != SL_T_ABSENT) {
         column->repeated[walk->row] = 1;
@@ -134,7 +138,7 @@ JSON_HOT void walk_store(struct json_walk *walk, int64_t index, struct sl_span s
     column->value[walk->row] = value;
     column->span[walk->row] = span;
     column->type[walk->row] = (uint8_t)type;
-    walk->found++;
+    walk->found += !node->appended;
 }
 
 JSON_HOT int walk_string(struct json_walk *walk, uint32_t start, uint32_t end, const struct sl_json_node *node)
@@ -153,7 +157,7 @@ JSON_HOT int walk_string(struct json_walk *walk, uint32_t start, uint32_t end, c
         inside = meant;
     }
     if (wanted)
-        walk_store(walk, node->column, (struct sl_span){start, end - start}, inside, SL_T_STRING);
+        walk_store(walk, node, (struct sl_span){start, end - start}, inside, SL_T_STRING);
     return SL_JSON_FINE;
 }
 
@@ -175,7 +179,7 @@ JSON_HOT int walk_word(struct json_walk *walk, uint32_t start, uint32_t end, con
         return SL_JSON_NOT_JSON;
     }
     if (node != NULL && node->column != JSON_NO_COLUMN)
-        walk_store(walk, node->column, (struct sl_span){start, end - start}, token, type);
+        walk_store(walk, node, (struct sl_span){start, end - start}, token, type);
     return SL_JSON_FINE;
 }
 
@@ -274,7 +278,7 @@ JSON_HOT void walk_close(struct json_walk *walk, uint32_t at)
 
     if (level->node != NULL && level->node->column != JSON_NO_COLUMN) {
         struct sl_span span = {level->start, at + 1 - level->start};
-        walk_store(walk, level->node->column, span, (struct sl_slice){walk->text + span.at, span.bytes},
+        walk_store(walk, level->node, span, (struct sl_slice){walk->text + span.at, span.bytes},
                    level->object ? SL_T_OBJECT : SL_T_ARRAY);
     }
 }
@@ -326,15 +330,14 @@ JSON_HOT int walk_value(struct json_walk *walk, const struct sl_json_node **node
 }
 
 /* Compiled once for each mode: `validate` and, by it, half of the branches are constants. */
-JSON_HOT int walk_record(struct json_walk *walk, const struct sl_json_node *root,
-                                                             uint32_t wanted, const bool validate)
+JSON_HOT int walk_record(struct json_walk *walk, const struct sl_json_node *root, uint32_t awaited, const bool validate)
 {
     const struct sl_json_node *node = root;
 
     do {
         int verdict = walk_value(walk, &node, validate);
 
-        if (!validate && walk->found == wanted && verdict != JSON_NO_MEMORY)
+        if (!validate && walk->found == awaited && verdict != JSON_NO_MEMORY)
             return SL_JSON_FINE;
         if (verdict != SL_JSON_FINE)
             return verdict;
@@ -346,14 +349,27 @@ JSON_COLD int walk_validating(const struct json_walk *begin, const struct sl_jso
 {
     struct json_walk walk = *begin;
 
-    return walk_record(&walk, &decoder->root, decoder->fields_count, true);
+    return walk_record(&walk, &decoder->root, decoder->awaited, true);
+}
+
+/* Whether the object's last member is a scalar with the key that stages append last. Its tokens are key, colon, value, brace. */
+static inline bool walk_is_appended(const struct json_walk *walk, const struct sl_json_decoder *decoder)
+{
+    const uint32_t *key;
+
+    if (decoder->last_key_bytes == 0 || walk->end - walk->at <= 4)
+        return false;
+    key = walk->end - 4;
+    return key[1] - key[0] >= decoder->last_key_bytes &&
+           memcmp(walk->text + key[0], decoder->last_key, decoder->last_key_bytes) == 0;
 }
 
 JSON_COLD int walk_trusting(const struct json_walk *begin, const struct sl_json_decoder *decoder)
 {
     struct json_walk walk = *begin;
+    uint32_t awaited = walk_is_appended(begin, decoder) ? UINT32_MAX : decoder->awaited; /* never reached: walks to the end */
 
-    return walk_record(&walk, &decoder->root, decoder->fields_count, false);
+    return walk_record(&walk, &decoder->root, awaited, false);
 }
 
 static const uint8_t json_verdict_of[] = {
@@ -382,15 +398,28 @@ static int json_decode_record(struct sl_json_decoder *decoder, struct sl_slice r
     return decoder->validate ? walk_validating(walk, decoder) : walk_trusting(walk, decoder);
 }
 
-static inline void json_clear_row(const struct sl_json_decoder *decoder, struct sl_column *columns, uint32_t row)
+static void json_clear(const struct sl_json_decoder *decoder, struct sl_column *columns, uint32_t row, uint32_t count)
 {
     for (uint32_t i = 0; i < decoder->fields_count; i++) {
         struct sl_column *column = &columns[decoder->column[i]];
 
-        column->value[row] = (struct sl_slice){NULL, 0};
-        column->span[row] = (struct sl_span){0, 0};
-        column->type[row] = SL_T_ABSENT;
-        column->repeated[row] = 0;
+        memset(column->value + row, 0, count * sizeof(*column->value));
+        memset(column->span + row, 0, count * sizeof(*column->span));
+        memset(column->type + row, SL_T_ABSENT, count);
+        memset(column->repeated + row, 0, count);
+    }
+}
+
+/* Rows that follow each other, mostly the whole batch, are cleared at once. */
+static void json_clear_all(const struct sl_json_decoder *decoder, struct sl_column *columns, const uint16_t *sel, uint32_t sel_count)
+{
+    uint32_t first = 0;
+
+    for (uint32_t i = 1; i <= sel_count; i++) {
+        if (i < sel_count && sel[i] == sel[i - 1] + 1)
+            continue;
+        json_clear(decoder, columns, sel[first], i - first);
+        first = i;
     }
 }
 
@@ -400,17 +429,17 @@ int sl_json_decode(struct sl_json_decoder *decoder, const struct sl_slice *raw, 
     struct json_walk walk = {.level = decoder->level, .columns = columns, .arena = arena};
 
     assert(decoder->magic == JSON_DECODER_MAGIC);
+    json_clear_all(decoder, columns, sel, sel_count);
     for (uint32_t i = 0; i < sel_count; i++) {
         int result;
 
         walk.row = sel[i];
-        json_clear_row(decoder, columns, walk.row);
         result = json_decode_record(decoder, raw[walk.row], &walk);
         if (result == JSON_NO_MEMORY)
             return -SL_E_LIMIT;
         verdict[walk.row] = (uint8_t)result;
         if (result != SL_JSON_FINE)
-            json_clear_row(decoder, columns, walk.row);
+            json_clear(decoder, columns, walk.row, 1);
     }
     return 0;
 }
@@ -432,6 +461,7 @@ int sl_json_decoder_new(const struct sl_json_projection *projection, struct sl_j
         result = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a JSON decoder");
     for (uint32_t i = 0; i < projection->fields_count && result == 0; i++) {
         decoder->column[decoder->fields_count++] = projection->fields[i].column;
+        decoder->awaited++;
         result = sl_json_tree_add(&decoder->root, &projection->fields[i], err);
     }
     if (result != 0)
@@ -439,6 +469,22 @@ int sl_json_decoder_new(const struct sl_json_projection *projection, struct sl_j
     else
         *ret_decoder = decoder;
     return result;
+}
+
+void sl_json_decoder_appended(struct sl_json_decoder *decoder, const char *last_key, const uint32_t *columns, uint32_t count)
+{
+    size_t bytes = strlen(last_key) + 2;
+
+    assert(decoder->magic == JSON_DECODER_MAGIC && bytes < sizeof(decoder->last_key));
+    for (uint32_t i = 0; i < count; i++) {
+        struct sl_json_node *node = sl_json_tree_of_column(&decoder->root, columns[i]);
+
+        assert(node != NULL && !node->appended);
+        node->appended = true;
+        decoder->awaited--;
+    }
+    decoder->last_key_bytes = count > 0 ? (uint32_t)bytes : 0;
+    (void)snprintf(decoder->last_key, sizeof(decoder->last_key), "\"%s\"", last_key);
 }
 
 struct sl_json_decoder *sl_json_decoder_free(struct sl_json_decoder *decoder)

@@ -6,7 +6,7 @@
  * since no UTF-8 text can stand for them; more than SL_JSON_DEPTH levels are refused too.
  *
  * validate: the whole record must be RFC 8259 JSON. Without it decode stops at the last field it looked for and notices
- * what it met on the way: what the indexing pass sees (UTF-8, control characters, a string without end, nothing at all),
+ * what it met on the way (see also sl_json_decoder_appended): what the indexing pass sees (UTF-8, control characters, a string without end, nothing at all),
  * and the tokens of projected fields. `repeated` is then known only for what stood before the stop.
  *
  * Ownership: values point into the payloads, or into the arena where escapes were resolved. Threads: one decoder a thread.
@@ -57,6 +57,11 @@ struct sl_json_decoder;
 int sl_json_decoder_new(const struct sl_json_projection *projection, struct sl_json_decoder **ret_decoder,
                         struct sl_err *err);
 struct sl_json_decoder *sl_json_decoder_free(struct sl_json_decoder *decoder);
+
+/* The given columns are of fields that stages append to objects, behind all others, the last of them a scalar with the key
+ * last_key (at most 29 bytes, no escapes). A trusting decoder does not wait for them, but for records that end so; what it meets
+ * on its way counts as ever. Without effect where the whole record is validated. */
+void sl_json_decoder_appended(struct sl_json_decoder *decoder, const char *last_key, const uint32_t *columns, uint32_t count);
 
 /* For each index i in sel: verdict[i], and row i of every projected column (all absent in a refused record). raw[i] must have
  * SL_PAD readable bytes behind it. Returns 0, or -SL_E_LIMIT when memory or the arena is at its end (rows are then undefined). */

@@ -71,7 +71,16 @@ int sl_json_tree_add(struct sl_json_node *root, const struct sl_json_field *fiel
     return 0;
 }
 
-/* Recursion is as deep as the longest path of the configuration. */
+/* Recursion, here and below, is as deep as the longest path of the configuration. */
+struct sl_json_node *sl_json_tree_of_column(struct sl_json_node *root, uint32_t column)
+{
+    struct sl_json_node *found = root->column == (int64_t)column ? root : NULL;
+
+    for (uint32_t i = 0; found == NULL && i < root->keys_count; i++)
+        found = sl_json_tree_of_column(root->keys[i].node, column);
+    return found;
+}
+
 void sl_json_tree_fini(struct sl_json_node *root)
 {
     for (uint32_t i = 0; i < root->keys_count; i++) {

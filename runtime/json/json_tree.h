@@ -26,10 +26,13 @@ struct sl_json_node {
     struct sl_json_key *keys;
     uint32_t keys_count;
     int64_t column; /* where this value goes, or JSON_NO_COLUMN */
+    bool appended;  /* the walk does not wait for it (sl_json_decoder_appended) */
 };
 
 /* Adds a path below root, which begins as {.column = JSON_NO_COLUMN}. On failure the tree is still good for fini. */
 int sl_json_tree_add(struct sl_json_node *root, const struct sl_json_field *field, struct sl_err *err);
+/* The node whose value goes to the column; NULL: none. */
+struct sl_json_node *sl_json_tree_of_column(struct sl_json_node *root, uint32_t column);
 void sl_json_tree_fini(struct sl_json_node *root);
 
 /* The node behind `key`, or NULL. Eight bytes must be readable from key.data on. */

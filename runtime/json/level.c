@@ -57,13 +57,25 @@ static enum sl_level level_of_name(struct sl_slice text)
     return SL_LEVEL_NONE;
 }
 
+/* What nearly all loggers write, compared as words of four bytes. */
+static enum sl_level level_of_usual(struct sl_slice text)
+{
+    if (text.bytes == 4)
+        return memcmp(text.data, "info", 4) == 0 ? SL_LEVEL_INFO : memcmp(text.data, "warn", 4) == 0 ? SL_LEVEL_WARN : SL_LEVEL_NONE;
+    if (text.bytes == 5)
+        return memcmp(text.data, "debug", 5) == 0 ? SL_LEVEL_DEBUG : memcmp(text.data, "error", 5) == 0 ? SL_LEVEL_ERROR : SL_LEVEL_NONE;
+    return SL_LEVEL_NONE;
+}
+
 int sl_level_parse(struct sl_slice text, enum sl_type type, enum sl_level *ret_level)
 {
     enum sl_level level;
 
     if (text.bytes == 0 || (type != SL_T_STRING && type != SL_T_NUMBER))
         return -1;
-    level = level_of_number(text);
+    level = type == SL_T_STRING ? level_of_usual(text) : SL_LEVEL_NONE;
+    if (level == SL_LEVEL_NONE)
+        level = level_of_number(text);
     if (level == SL_LEVEL_NONE && type == SL_T_STRING)
         level = level_of_name(text);
     if (level == SL_LEVEL_NONE)

@@ -331,6 +331,42 @@ static void test_only_selected_rows_of_a_batch_are_touched(void **state)
     sl_json_decoder_free(decoder);
 }
 
+/* Whether `_t` was found behind the last awaited field, `level`. */
+static bool finds_appended(struct json_fixture *fixture, const char *record, bool validate)
+{
+    assert_int_equal(json_fixture_decode(fixture, record, (uint32_t)strlen(record), validate, ' '), SL_JSON_FINE);
+    assert_int_equal(fixture->type[0], SL_T_STRING);
+    return fixture->type[1] != SL_T_ABSENT;
+}
+
+static void test_trust_looks_for_appended_fields_where_they_are(void **state)
+{
+    static const char *const level[] = {"level", NULL}, *const stamp[] = {"_t", NULL}, *const *const paths[] = {level, stamp};
+    static const struct {
+        const char *record;
+        bool found;
+    } cases[] = {
+        {"{\"level\":\"info\",\"a\":1,\"_t\":\"8\",\"_g\":17}", true},
+        {"{\"level\":\"info\",\"a\":1,\"_t\":\"8\" , \"_g\" : 17 } \r", true},
+        {"{\"_t\":\"8\",\"level\":\"info\",\"a\":1}", true}, /* met on the way */
+        {"{\"level\":\"info\",\"_g\":\"x\"}", false},
+        {"{\"level\":\"info\",\"_t\":\"8\",\"a\":1}", false}, /* moved */
+        {"{\"level\":\"info\",\"_t\":\"8\",\"_g\":[1]}", false},
+        {"{\"level\":\"info\",\"_t\":\"8\",\"a\":{\"_g\":1}}", false},
+        {"{\"level\":\"info\"}", false},
+    };
+    struct json_fixture *fixture = json_fixture_new(paths, 2);
+
+    (void)state;
+    for (int validate = 0; validate < 2; validate++)
+        sl_json_decoder_appended(fixture->decoder[validate], "_g", &(uint32_t){1}, 1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(finds_appended(fixture, cases[i].record, false), cases[i].found);
+        assert_int_equal(finds_appended(fixture, cases[i].record, true), strstr(cases[i].record, "_t") != NULL);
+    }
+    json_fixture_free(fixture);
+}
+
 static void test_an_arena_at_its_end_is_said(void **state)
 {
     static const char *const segments[] = {"v"};
@@ -449,6 +485,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_refusal_has_its_reason, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bytes_zero_are_refused_inside_and_outside, setup, teardown),
         cmocka_unit_test(test_trust_stops_at_the_last_field),
+        cmocka_unit_test(test_trust_looks_for_appended_fields_where_they_are),
         cmocka_unit_test_setup_teardown(test_depth_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_large_record_is_decoded_whole, setup, teardown),
         cmocka_unit_test(test_only_selected_rows_of_a_batch_are_touched),

@@ -89,6 +89,28 @@ static void test_roles_and_columns_come_from_the_payload(void **state)
     assert_int_equal(bench.counters[2], 3); /* without a service */
 }
 
+static bool is_threshold(struct sl_names *names, uint32_t column)
+{
+    return strcmp(names->path(names, column)->segments[0], "_t") == 0;
+}
+
+static void test_a_stamp_is_found_at_the_end_and_not_waited_for(void **state)
+{
+    static const char *const texts[] = {
+        "{\"ts\":1,\"service\":\"a\",\"level\":30,\"trace_id\":\"t\",\"_t\":\"8\",\"_g\":3}",
+        "{\"ts\":1,\"service\":\"a\",\"level\":30,\"trace_id\":\"t\",\"n\":1, broken}",
+    };
+    int stamp;
+
+    (void)state;
+    bench.names.is_appended = is_threshold;
+    stamp = begin("{ type: parse, inputs: [x], validate: false }", "_t");
+    process(texts, 2);
+    assert_true(sl_slice_is(bench.view.decoded->columns[stamp].value[0], "8"));
+    assert_int_equal(bench.view.decoded->columns[stamp].type[1], SL_T_ABSENT);
+    assert_int_equal(bench.view.sel_count, 2); /* what follows the last field needed is not looked at */
+}
+
 static void test_times_near_each_other_in_text_are_not_mixed_up(void **state)
 {
     static const char *const texts[] = {
@@ -171,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_roles_and_columns_come_from_the_payload, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_stamp_is_found_at_the_end_and_not_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(test_times_near_each_other_in_text_are_not_mixed_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_implausible_time_gives_way_to_the_append_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_no_json_is_set_aside_with_its_reason, setup, teardown),
