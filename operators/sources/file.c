@@ -59,9 +59,9 @@ static const struct sl_field source_fields[] = {
 };
 
 static const struct sl_counter source_counters[] = {
-    [SL_FILE_RESTARTS] = {"file_restarts", "", "Files that were truncated or replaced under their name and begun again."},
-    [SL_FILE_LOST_BYTES] = {"file_lost_bytes", "bytes", "Bytes known to have stood in such files behind what was read."},
-    [SL_FILE_CUT_LINES] = {"file_cut_lines", "", "Lines above 16 times max_record, of which only the first part was kept."},
+    [SL_FILE_RESTARTS] = {"file_restarts_total", "files", "Files that were truncated or replaced under their name and begun again."},
+    [SL_FILE_LOST_BYTES] = {"file_lost_bytes_total", "bytes", "Bytes known to have stood in such files behind what was read."},
+    [SL_FILE_CUT_LINES] = {"file_cut_lines_total", "lines", "Lines above 16 times max_record, of which only the first part was kept."},
     {0},
 };
 

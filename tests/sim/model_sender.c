@@ -135,7 +135,7 @@ static int sender_reports(struct sl_klog_sender *sender,
 {
     assert(sender->magic == SENDER_MAGIC);
     uint64_t now_ns = sender->client->model->now_ns;
-    int status = model_step(sender->client, "reports", err), count = 0;
+    int status = model_step(sender->client, "reports", err);
     while (status == 0 && model_can_reach(sender->client) && sender->first != NULL && sender->first->arrived &&
            now_ns >= sender->first->report_ns) {
         struct sender_item *item = sender->first;
@@ -149,9 +149,8 @@ static int sender_reports(struct sl_klog_sender *sender,
                           item->record.payload.bytes);
         each(user, item->opaque, item->refused ? -(int)SL_E_LIMIT : 0, item->refused ? &refused : NULL);
         sender_item_free(item);
-        count++;
     }
-    return status != 0 ? status : count;
+    return status;
 }
 
 static void sender_close(struct sl_klog_sender *sender)
