@@ -2,7 +2,6 @@
  * matters, and a record too many, one too few or one byte changed always shows.
  * SPDX-License-Identifier: Apache-2.0 */
 #define XXH_STATIC_LINKING_ONLY
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "runtime/cli/audit/audit.h"
