@@ -28,8 +28,11 @@ static int life_out = -1;
 
 static void life_begin(const struct sl_head *head)
 {
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int null;
 
+    life_files = contract_open_files();
+    life_threads = contract_threads();
+    null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     (void)fflush(stdout);
     assert_true((life_out = dup(1)) >= 0 && dup2(null, 1) == 1);
     assert_int_equal(close(null), 0);
@@ -37,21 +40,19 @@ static void life_begin(const struct sl_head *head)
     life.contract.head = head;
     life.config = contract_config(head);
     assert_non_null(life.self = calloc(1, head->self_bytes));
-    life_files = contract_open_files();
-    life_threads = contract_threads();
 }
 
 static void life_end(const struct sl_head *head)
 {
     fake_slot_jobs(&life.contract.fake);
+    free(life.self);
+    contract_fini(&life.contract); /* with the spool, whose writer thread and segments come and go by themselves */
+    assert_true(dup2(life_out, 1) == 1);
+    assert_int_equal(close(life_out), 0);
     if (contract_open_files() != life_files)
         fail_msg("%s: %u descriptors, %u before", head->name, contract_open_files(), life_files);
     if (contract_threads() != life_threads)
         fail_msg("%s: %u threads, %u before", head->name, contract_threads(), life_threads);
-    free(life.self);
-    contract_fini(&life.contract);
-    assert_true(dup2(life_out, 1) == 1);
-    assert_int_equal(close(life_out), 0);
 }
 
 static int life_share(const struct sl_head *head)
