@@ -341,7 +341,7 @@ static bool finds_appended(struct json_fixture *fixture, const char *record, boo
 
 static void test_trust_looks_for_appended_fields_where_they_are(void **state)
 {
-    static const char *const level[] = {"level", NULL}, *const stamp[] = {"_t", NULL}, *const *const paths[] = {level, stamp};
+    static const char *const level[] = {"level", NULL}, *const stamp[] = {"_t", NULL}, *const *const both[] = {level, stamp};
     static const struct {
         const char *record;
         bool found;
@@ -355,7 +355,7 @@ static void test_trust_looks_for_appended_fields_where_they_are(void **state)
         {"{\"level\":\"info\",\"_t\":\"8\",\"a\":{\"_g\":1}}", false},
         {"{\"level\":\"info\"}", false},
     };
-    struct json_fixture *fixture = json_fixture_new(paths, 2);
+    struct json_fixture *fixture = json_fixture_new(both, 2);
 
     (void)state;
     for (int validate = 0; validate < 2; validate++)
