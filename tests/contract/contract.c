@@ -28,6 +28,12 @@ void sl_slot_done(struct sl_slot *slot, void *sink, const struct sl_ref *refs, u
     *(outcome == SL_ACK ? &contract->acked : outcome == SL_REFUSED ? &contract->refused : &contract->retried) += count;
 }
 
+void sl_slot_refused(struct sl_slot *slot, void *sink, const struct sl_refused *record, const struct sl_err *why)
+{
+    assert_true(why != NULL && why->text[0] != '\0');
+    sl_slot_done(slot, sink, &record->ref, 1, SL_REFUSED, why);
+}
+
 struct sl_klog *sl_slot_klog(struct sl_slot *slot)
 {
     return sl_model_client_klog(((struct contract *)(void *)slot)->client);
