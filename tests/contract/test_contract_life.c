@@ -74,6 +74,7 @@ static int life_open(const struct sl_head *head)
 
     memset(life.self, 0, head->self_bytes);
     contract->err.text[0] = '\0';
+    contract->bench.columns_count = 0; /* a start has names of its own */
     if (head->bytes == sizeof(struct sl_op_kind))
         return ((const struct sl_op_kind *)(const void *)head)
             ->open(life.self, &contract->api, life.config, &contract->bench.names, &contract->err);
