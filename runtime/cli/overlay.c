@@ -152,13 +152,21 @@ static int overlay_open_file(struct sl_fs *fs, const char *path, int flags, unsi
     return result < 0 ? result : overlay->below->open(overlay->below, at.upper, flags, mode);
 }
 
+/* The folders that lead to root: they exist, and nothing in them is changed. */
+static bool overlay_leads_to_root(const struct sl_overlay *overlay, const char *path)
+{
+    size_t bytes = strlen(path);
+    return bytes > 0 && bytes < strlen(overlay->root) && strncmp(overlay->root, path, bytes) == 0 &&
+           (overlay->root[bytes] == '/' || path[bytes - 1] == '/');
+}
+
 static int overlay_stat(struct sl_fs *fs, const char *path, struct sl_fs_stat *ret_stat)
 {
     struct sl_overlay *overlay = overlay_of(fs);
     struct overlay_path at;
     int result = overlay_map(overlay, path, &at);
     if (result < 0)
-        return result;
+        return overlay_leads_to_root(overlay, path) ? overlay->below->stat(overlay->below, path, ret_stat) : result;
     if (overlay_in_scratch(overlay, &at, ret_stat))
         return 0;
     return overlay_is_hidden(overlay, path) ? -ENOENT : overlay->below->stat(overlay->below, path, ret_stat);
@@ -210,7 +218,7 @@ static int overlay_mkdir(struct sl_fs *fs, const char *path, unsigned mode)
     int result = overlay_map(overlay, path, &at);
 
     if (result < 0)
-        return result;
+        return overlay_leads_to_root(overlay, path) ? -EEXIST : result;
     if (overlay_is_below(overlay, path, &stat) || overlay_in_scratch(overlay, &at, &stat))
         return -EEXIST;
     result = overlay_make_parent(overlay, at.upper);

@@ -407,8 +407,14 @@ static int landing_read_all(struct landing_reader *reader, struct landing_lines 
 int sl_landing_lines(struct sl_fs *fs, const char *path, int (*each)(void *user, struct sl_slice line, struct sl_err *err),
                      void *user, struct sl_err *err)
 {
-    size_t length = strlen(path);
-    bool packed = length > 4 && strcmp(path + length - 4, ".zst") == 0;
+    return sl_landing_lines_as(fs, path, path, each, user, err);
+}
+
+int sl_landing_lines_as(struct sl_fs *fs, const char *path, const char *name,
+                        int (*each)(void *user, struct sl_slice line, struct sl_err *err), void *user, struct sl_err *err)
+{
+    size_t length = strlen(name);
+    bool packed = length > 4 && strcmp(name + length - 4, ".zst") == 0;
     struct landing_reader reader = {.fs = fs, .path = path};
     struct landing_lines lines = {each, user, err, {NULL, 0, 0, false}};
     int rc;

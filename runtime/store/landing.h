@@ -102,6 +102,9 @@ int sl_landing_each(struct sl_fs *fs, const char *dir,
  * in .zst. A damaged or truncated file gives err after the lines before the damage. Memory: the longest line, and two buffers. */
 int sl_landing_lines(struct sl_fs *fs, const char *path, int (*each)(void *user, struct sl_slice line, struct sl_err *err),
                      void *user, struct sl_err *err);
+/* The same of a file that is not renamed yet: `name` is its final one. */
+int sl_landing_lines_as(struct sl_fs *fs, const char *path, const char *name,
+                        int (*each)(void *user, struct sl_slice line, struct sl_err *err), void *user, struct sl_err *err);
 /* CRC32C and size of a file on disk. */
 int sl_landing_file_crc(struct sl_fs *fs, const char *path, uint32_t *ret_crc32c, uint64_t *ret_bytes, struct sl_err *err);
 

@@ -57,6 +57,7 @@ struct audit_lane {
     struct audit_tile *tiles; /* ascending by first once audit_tile_all has run */
     uint32_t count, capacity;
     bool marked, wrong;
+    bool began;                       /* the mark is of records, not only of the place where the sink joined */
     uint64_t mark;                    /* committed: everything below is done */
     uint64_t fates[SL_LANDING_FATES]; /* of the second reading, inside tiles */
     uint64_t missing;                 /* of the second reading, records in holes */

@@ -44,6 +44,7 @@ static void commit_take_mark(struct commit_look *look, const struct sl_commit_ke
     partition = audit_partition_of(look->audit, key->source, key->topic, key->id, incarnation);
     partition->lanes[sink].marked = true;
     partition->lanes[sink].mark = mark.next;
+    partition->lanes[sink].began = mark.last_offset != UINT64_MAX;
 }
 
 static void commit_take_part(struct commit_look *look, const struct sl_commit_key *key, uint32_t sink, struct sl_slice value)

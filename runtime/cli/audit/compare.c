@@ -86,7 +86,8 @@ static void compare_accounts(struct audit *audit, struct audit_flush *flush)
 struct hunt_row { /* one body */
     struct audit_hash hash;
     uint32_t lines, wanted; /* in the files, and by the second reading */
-    uint32_t file, line;    /* its last line, from 1; 0: none */
+    uint32_t file, line;    /* its last line, from 1 */
+    const struct audit_partition *partition; /* of a record that became it; NULL: of none */
 };
 
 struct hunt {
@@ -97,6 +98,7 @@ struct hunt {
     uint32_t file, line;
     uint64_t missing;
     uint32_t named;
+    bool strange; /* some line is of no partition */
 };
 
 static struct hunt_row *hunt_find(struct hunt_row *rows, uint64_t capacity, struct audit_hash hash)
@@ -146,6 +148,7 @@ static void hunt_body(void *user, const struct audit_partition *partition, const
     (void)tile;
     hunt->rows_count += row->lines == 0 && row->wanted == 0;
     row->wanted++;
+    row->partition = partition;
     if (row->wanted <= row->lines)
         return;
     hunt->missing++;
@@ -165,14 +168,17 @@ static void hunt_surplus(struct hunt *hunt)
         if (row->lines <= row->wanted)
             continue;
         surplus += row->lines - row->wanted;
+        hunt->strange = hunt->strange || row->partition == NULL;
+        if (row->partition != NULL)
+            row->partition->lanes[hunt->flush->sink].wrong = true;
         if (surplus - (row->lines - row->wanted) >= AUDIT_FIRSTS)
             continue;
         audit_say(hunt->audit, AUDIT_ERROR, row->wanted > 0 ? "doubled" : "foreign line", "sink %s, %s, line %u: %s",
                   flush_sink(hunt->audit, hunt->flush), hunt->flush->entry->files[row->file].final, row->line,
                   row->wanted > 0 ? "the same record a second time" : "no record of the source became this line");
     }
-    if (surplus + hunt->missing > 0)
-        flush_mark_wrong(hunt->audit, hunt->flush);
+    if (surplus + hunt->missing == 0 || (hunt->strange && hunt->missing == 0))
+        flush_mark_wrong(hunt->audit, hunt->flush); /* which partition it was cannot be told */
     if (surplus > AUDIT_FIRSTS || hunt->missing > AUDIT_FIRSTS)
         audit_say(hunt->audit, AUDIT_ERROR, "digest", "sink %s, flush %s: %" PRIu64 " records missing and %" PRIu64 " lines too many in all",
                   flush_sink(hunt->audit, hunt->flush), hunt->flush->name, hunt->missing, surplus);
@@ -189,7 +195,7 @@ static void compare_hunt(struct audit *audit, struct audit_flush *flush)
         hunt.file = i;
         hunt.line = 0;
         if (audit_zone_path(audit, flush, i, path))
-            (void)sl_landing_lines(sl_fs_posix(), path, hunt_line, &hunt, &err); /* damage was said before */
+            (void)sl_landing_lines_as(sl_fs_posix(), path, flush->entry->files[i].final, hunt_line, &hunt, &err); /* damage was said before */
     }
     if (audit_replay(audit, flush, &hooks, &err) != 0)
         audit_say(audit, AUDIT_ERROR, "replay", "reading flush %s again failed: %s", flush->name, err.text);
@@ -209,7 +215,6 @@ static void compare_flush(struct audit *audit, struct audit_flush *flush)
     compare_accounts(audit, flush);
     if (flush->expired > 0 || digest_same(&flush->found, &flush->again))
         return;
-    flush_mark_wrong(audit, flush);
     audit_say(audit, AUDIT_ERROR, "digest", "sink %s, flush %s: its files hold %" PRIu64 " records, the source read again gives %" PRIu64
               "%s", flush_sink(audit, flush), flush->name, flush->found.records, flush->again.records,
               flush->found.records == flush->again.records ? " with other bodies" : "");
@@ -222,7 +227,7 @@ void audit_compare_all(struct audit *audit)
         struct audit_flush *flush = audit->flushes[f];
         if (flush->unproved == NULL)
             compare_flush(audit, flush);
-        if (flush->damaged)
-            flush_mark_wrong(audit, flush);
+        if (flush->damaged && (flush->unproved != NULL || flush->expired > 0 || digest_same(&flush->found, &flush->again)))
+            flush_mark_wrong(audit, flush); /* else the comparison has told which partitions are touched */
     }
 }

@@ -139,6 +139,8 @@ static void json_lane(struct sl_json_out *json, const struct audit_partition *pa
     sl_json_out_u64_at(json, "incarnation", partition->incarnation);
     sl_json_out_u64_at(json, "first", lane->tiles[0].first);
     sl_json_out_u64_at(json, "next", lane->tiles[lane->count - 1].next);
+    if (lane->marked)
+        sl_json_out_u64_at(json, "committed", lane->mark);
     sl_json_out_u64_at(json, "said_delivered", lane_said(lane));
     for (int f = 0; f < SL_LANDING_FATES; f++)
         sl_json_out_u64_at(json, print_fates[f], lane->fates[f]);

@@ -15,6 +15,11 @@
 #include "runtime/engine/slot.h"
 #include "runtime/store/commit_log.h"
 
+enum {
+    REPLAY_IDLE_MAX = 10000,  /* turns without a batch: the slot takes a few to start */
+    REPLAY_PARTITIONS = 256,  /* of one slot; then a new one, for a status walks over all of them */
+};
+
 struct replay_source;
 
 struct replay {
@@ -326,6 +331,7 @@ static bool segment_gone(struct replay *replay, const struct audit_segment *segm
 static int replay_segment(void *user, const struct audit_segment *segment)
 {
     struct replay *replay = user;
+    uint32_t idle = 0;
 
     if (segment_gone(replay, segment))
         return 0;
@@ -333,7 +339,12 @@ static int replay_segment(void *user, const struct audit_segment *segment)
     replay->position = segment->first;
     replay->records = 0;
     while (replay->failed == 0 && replay->position < segment->next) {
+        uint64_t before = replay->position;
         replay_turn(replay);
+        idle = replay->position == before ? idle + 1 : 0;
+        if (idle == REPLAY_IDLE_MAX)
+            replay->failed = sl_fail(&replay->failure, SL_E_STOPPED, SL_REMEDY_HALT, 0, "the second reading of %s stands still at %llu",
+                                     audit_partition_name(segment->partition), (unsigned long long)before);
         if (replay->audit->replayed % (64 * SL_BATCH_RECORDS) < SL_BATCH_RECORDS)
             audit_progress(replay->audit, "records read again", replay->audit->replayed, 0);
     }
@@ -388,12 +399,30 @@ static void replay_disguise(struct replay *replay)
     replay->topology.components = components;
 }
 
+/* A slot for some partitions. */
+static int replay_some(struct replay *replay, const struct sl_shared *shared, uint32_t first, uint32_t count)
+{
+    struct sl_env env = {replay, sl_fs_posix(), NULL, replay_now, replay_unix, replay_random, replay_submit, replay_wake, replay_log};
+
+    if (sl_ledger_init(&replay->before) != 0)
+        return sl_fail(&replay->failure, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+    replay->slot = sl_slot_new(&env, shared, 0, &replay->failure);
+    if (replay->slot == NULL)
+        replay->failed = -(int)replay->failure.code;
+    for (uint32_t p = first; replay->failed == 0 && p < first + count; p++)
+        replay->failed = replay_partition(replay, replay->audit->partitions[p]);
+    if (replay->slot != NULL)
+        replay->slot = sl_slot_free(replay->slot);
+    sl_ledger_fini(&replay->before);
+    return replay->failed;
+}
+
 static int replay_drive(struct replay *replay, struct sl_commit_log *log, const char *dir)
 {
     const struct sl_process_config *process = replay->audit->process;
-    uint64_t numbers = 0;
+    uint32_t left = replay->audit->partitions_count;
     void **shares = audit_alloc(replay->topology.components_count * sizeof(void *));
-    struct sl_env env = {replay, sl_fs_posix(), NULL, replay_now, replay_unix, replay_random, replay_submit, replay_wake, replay_log};
+    uint64_t numbers = 0;
     struct sl_shared shared = {.topology = &replay->topology, .node = "audit", .data_dir = dir, .epoch = 1, .slots = 1,
                                .memory_bytes = process->memory_bytes, .max_record_bytes = process->max_record_bytes,
                                .commit_log = log, .component_shared = shares, .flush_number = &numbers};
@@ -401,13 +430,11 @@ static int replay_drive(struct replay *replay, struct sl_commit_log *log, const 
     for (uint32_t c = 0; c < replay->topology.components_count; c++)
         if (replay->topology.components[c].role != SL_OPERATOR)
             shares[c] = replay;
-    replay->slot = sl_slot_new(&env, &shared, 0, &replay->failure);
-    if (replay->slot == NULL)
-        replay->failed = -(int)replay->failure.code;
-    for (uint32_t p = 0; replay->failed == 0 && p < replay->audit->partitions_count; p++)
-        replay->failed = replay_partition(replay, replay->audit->partitions[p]);
-    if (replay->slot != NULL)
-        replay->slot = sl_slot_free(replay->slot);
+    while (left > 0 && replay->failed == 0) {
+        uint32_t count = left < REPLAY_PARTITIONS ? left : REPLAY_PARTITIONS;
+        replay->failed = replay_some(replay, &shared, replay->audit->partitions_count - left, count);
+        left -= count;
+    }
     free(shares);
     return replay->failed;
 }
@@ -424,15 +451,14 @@ int audit_replay(struct audit *audit, const struct audit_flush *only, const stru
     if (mkdtemp(dir) == NULL)
         return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, 0, "cannot make a scratch folder in /tmp");
     (void)snprintf(path, sizeof(path), "%s/commit.log", dir);
-    if (sl_ledger_init(&replay.before) != 0 || sl_commit_log_open(sl_fs_posix(), path, &log, &replay.failure) != 0)
-        replay.failed = -1;
+    if (sl_commit_log_open(sl_fs_posix(), path, &log, &replay.failure) != 0)
+        replay.failed = -(int)replay.failure.code;
     else
         (void)replay_drive(&replay, log, dir);
     (void)sl_commit_log_close(log);
     (void)unlink(path);
     (void)rmdir(dir);
-    sl_ledger_fini(&replay.before);
-    free(replay.topology.components);
+    free(replay.topology.components); /* the copy that replay_disguise made */
     free(replay.sources);
     *err = replay.failure;
     return replay.failed;

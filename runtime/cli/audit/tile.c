@@ -79,6 +79,28 @@ static void lane_check_mark(struct audit *audit, const struct audit_partition *p
               audit->sinks[s].name, audit_partition_name(partition), (unsigned long long)lane->mark, (unsigned long long)lane_end(lane));
 }
 
+static uint64_t partition_earliest(const struct audit *audit, const struct audit_partition *partition)
+{
+    uint64_t earliest = UINT64_MAX;
+
+    for (uint32_t s = 0; s < audit->sinks_count; s++)
+        if (!audit->sinks[s].dead && partition->lanes[s].count > 0 && partition->lanes[s].tiles[0].first < earliest)
+            earliest = partition->lanes[s].tiles[0].first;
+    return earliest;
+}
+
+/* Legal for a sink that joined the topology later; but the loss of all that it had before would look the same. */
+static void lane_note_beginning(struct audit *audit, const struct audit_partition *partition, uint32_t s)
+{
+    const struct audit_lane *lane = &partition->lanes[s];
+    uint64_t earliest = partition_earliest(audit, partition), first = lane->count > 0 ? lane->tiles[0].first : lane->mark;
+
+    if (audit->sinks[s].dead || earliest == UINT64_MAX || (lane->count == 0 && (!lane->marked || lane->began)) || first <= earliest)
+        return;
+    audit_say(audit, AUDIT_NOTE, "begins late", "sink %s, %s: its manifests begin at %llu, those of other sinks at %llu; right if it joined the topology there",
+              audit->sinks[s].name, audit_partition_name(partition), (unsigned long long)first, (unsigned long long)earliest);
+}
+
 void audit_tile_all(struct audit *audit)
 {
     tile_collect(audit);
@@ -89,6 +111,7 @@ void audit_tile_all(struct audit *audit)
                 qsort(lane->tiles, lane->count, sizeof(*lane->tiles), tile_order);
             lane_check_overlaps(audit, audit->partitions[p], s);
             lane_check_mark(audit, audit->partitions[p], s);
+            lane_note_beginning(audit, audit->partitions[p], s);
         }
 }
 
@@ -105,39 +128,30 @@ static bool partition_from_zero(const struct audit *audit, const struct audit_pa
     return start == NULL || *start == 0;
 }
 
-/* Where the first sink begins. A sink that joined the topology later begins later, so only the earliest can be held to it. */
-static uint64_t partition_begin(const struct audit *audit, const struct audit_partition *partition)
-{
-    uint64_t begin = UINT64_MAX;
-
-    for (uint32_t s = 0; s < audit->sinks_count; s++)
-        if (!audit->sinks[s].dead && partition->lanes[s].count > 0 && partition->lanes[s].tiles[0].first < begin)
-            begin = partition->lanes[s].tiles[0].first;
-    return begin == UINT64_MAX || partition_from_zero(audit, partition) ? 0 : begin;
-}
-
 struct lane_bounds {
     uint64_t first, next; /* what this sink is answerable for; first == next: nothing */
 };
 
+/* A sink is answerable from its first tile up to its mark. The one that begins earliest also for what the source had before; one that
+ * joined the topology later cannot be. The dead letters' is answerable from where the others begin. */
 static struct lane_bounds lane_bounds_of(const struct audit *audit, const struct audit_partition *partition, uint32_t s)
 {
     const struct audit_lane *lane = &partition->lanes[s];
-    uint64_t begin = partition_begin(audit, partition), earliest = UINT64_MAX;
+    uint64_t earliest = partition_earliest(audit, partition);
     struct lane_bounds bounds = {lane->count == 0 ? 0 : lane->tiles[0].first, lane_end(lane)};
 
-    for (uint32_t other = 0; other < audit->sinks_count; other++)
-        if (!audit->sinks[other].dead && partition->lanes[other].count > 0 && partition->lanes[other].tiles[0].first < earliest)
-            earliest = partition->lanes[other].tiles[0].first;
     if (audit->sinks[s].dead) {
-        bounds.first = earliest == UINT64_MAX ? bounds.first : earliest < bounds.first || lane->count == 0 ? earliest : bounds.first;
-        bounds.next = lane->marked && lane->mark > bounds.next ? lane->mark : bounds.next;
-    } else if (lane->count > 0) {
-        if (bounds.first == earliest)
-            bounds.first = begin < earliest ? begin : earliest;
-        if (lane->marked && lane->mark > bounds.next)
-            bounds.next = lane->mark;
+        if (earliest != UINT64_MAX && (lane->count == 0 || earliest < bounds.first))
+            bounds.first = earliest;
+    } else if (lane->count == 0) {
+        if (!lane->began || earliest == UINT64_MAX)
+            return bounds;
+        bounds.first = earliest; /* it has done something, and no manifest says what */
+    } else if (bounds.first == earliest && partition_from_zero(audit, partition)) {
+        bounds.first = 0;
     }
+    if (lane->marked && lane->mark > bounds.next)
+        bounds.next = lane->mark;
     if (bounds.next < bounds.first)
         bounds.next = bounds.first;
     return bounds;

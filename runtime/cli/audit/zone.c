@@ -123,6 +123,34 @@ static int zone_list_entry(void *user, const char *name)
     return 0;
 }
 
+/* The readable copy is written first, so alone it stands only for a flush whose entry is still in the commit. */
+static int zone_list_json(void *user, const char *name)
+{
+    struct zone_listing *listing = user;
+    size_t bytes = strlen(name);
+
+    if (!zone_ends_with(name, ".json"))
+        return 0;
+    for (uint32_t f = 0; f < listing->audit->flushes_count; f++) {
+        const struct audit_flush *flush = listing->audit->flushes[f];
+        if (flush->dir == listing->dir && strlen(flush->name) == bytes - 5 && strncmp(flush->name, name, bytes - 5) == 0)
+            return 0;
+    }
+    audit_say(listing->audit, AUDIT_ERROR, "manifest", "%s/" SL_LANDING_MANIFEST "/%s stands alone: the manifest %.*s.entry was removed or is damaged",
+              listing->dir, name, (int)bytes - 5, name);
+    return 0;
+}
+
+static void zone_check_json(struct audit *audit)
+{
+    for (uint32_t d = 0; d < audit->dirs_count; d++) {
+        struct zone_listing listing = {audit, audit->dirs[d], d};
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof(path), "%s/" SL_LANDING_MANIFEST, audit->dirs[d]) < (int)sizeof(path))
+            (void)sl_fs_posix()->list(sl_fs_posix(), path, zone_list_json, &listing);
+    }
+}
+
 void audit_zone_load(struct audit *audit)
 {
     for (uint32_t d = 0; d < audit->dirs_count; d++) {
@@ -196,7 +224,7 @@ static void zone_prove_file(struct audit *audit, struct audit_flush *flush, uint
         zone_damaged(audit, flush, err.text);
         return;
     }
-    if (sl_landing_lines(sl_fs_posix(), path, zone_line, &lines, &err) != 0)
+    if (sl_landing_lines_as(sl_fs_posix(), path, row->final, zone_line, &lines, &err) != 0)
         zone_damaged(audit, flush, err.text);
     audit->sinks[flush->sink].records += lines.records;
     audit->sinks[flush->sink].bytes += bytes;
@@ -330,6 +358,7 @@ void audit_zone_prove(struct audit *audit)
             zone_prove_file(audit, flush, i);
         zone_say_expired(audit, flush);
     }
+    zone_check_json(audit);
     for (uint32_t d = 0; d < audit->dirs_count; d++)
         zone_walk_dir(audit, d);
 }
