@@ -100,6 +100,12 @@ static void row_fill(const struct kafka_sink *sink, const struct sl_view *view, 
     else
         row->origin = block_put(at, origin, origin_print(batch, item->row, origin));
     row->null_payload = batch->null_payload != NULL && batch->null_payload[item->row] != 0 && item->body.bytes == 0;
+    row->offset = batch->offset[item->row];
+    row->append_unix_ms = batch->append_unix_ms[item->row];
+    if (view->decoded != NULL && view->decoded->service != NULL) {
+        row->service = view->decoded->service[item->row];
+        row->level = view->decoded->level[item->row];
+    }
     row->unix_ms = view->decoded != NULL && view->decoded->time_unix_ms != NULL ? view->decoded->time_unix_ms[item->row]
                                                                                : batch->append_unix_ms[item->row];
 }

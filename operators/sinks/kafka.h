@@ -30,7 +30,10 @@ struct kafka_row {
     struct kafka_block *block;
     struct sl_ref ref;
     struct sl_slice payload, key, origin;
-    int64_t unix_ms;
+    int64_t unix_ms, append_unix_ms;
+    uint64_t offset;   /* of the origin, for a dead letter */
+    uint32_t service;
+    uint8_t level;
     bool null_payload;
 };
 

@@ -26,12 +26,15 @@ static void row_done(struct kafka_sink *sink, const struct kafka_row *row)
 
 static void row_failed(struct kafka_sink *sink, const struct kafka_row *row, const struct sl_err *why)
 {
-    enum sl_outcome outcome = why->remedy == SL_REMEDY_DEADLETTER ? SL_REFUSED : SL_RETRY;
+    struct sl_refused record = {row->ref, row->payload, row->key, row->offset, row->append_unix_ms, row->service, row->level};
 
     done_flush(sink); /* acknowledgements keep their order */
-    if (outcome == SL_REFUSED)
+    if (why->remedy == SL_REMEDY_DEADLETTER) {
         sink->api->tally(sink->api->env, sink, KAFKA_SINK_REFUSED, 1);
-    sl_slot_done(sink->slot, sink, &row->ref, 1, outcome, why);
+        sl_slot_refused(sink->slot, sink, &record, why);
+    } else {
+        sl_slot_done(sink->slot, sink, &row->ref, 1, SL_RETRY, why);
+    }
     row_done(sink, row);
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -273,23 +274,33 @@ static int fs_parent(const char *path, char *ret_parent)
     return 0;
 }
 
+/* Makes the name of a folder that is there already durable: its maker may have died before it was. A parent that we may not read
+ * is somebody else's, and older than us. */
+static int fs_mkdir_known(struct sl_fs *fs, const struct sl_fs_stat *known, const char *parent)
+{
+    int rc = known->is_dir ? fs->sync_dir(fs, parent) : -ENOTDIR;
+
+    return rc == -EIO || rc == -ENOTDIR ? rc : 0;
+}
+
 /* Makes one folder and its name durable. A folder whose name could not be synced is taken away again: the next caller would
  * find it and believe it durable. */
 static int fs_mkdir_durable(struct sl_fs *fs, const char *path, unsigned mode)
 {
     char parent[PATH_MAX];
     struct sl_fs_stat st;
-    int rc = fs->mkdir(fs, path, mode);
+    int rc = fs_parent(path, parent);
 
-    if (rc == -EEXIST) {
-        rc = fs->stat(fs, path, &st);
-        return rc < 0 ? rc : st.is_dir ? 0 : -ENOTDIR;
-    }
     if (rc < 0)
         return rc;
-    rc = fs_parent(path, parent);
-    if (rc == 0)
-        rc = fs->sync_dir(fs, parent);
+    if (fs->stat(fs, path, &st) == 0)
+        return fs_mkdir_known(fs, &st, parent);
+    rc = fs->mkdir(fs, path, mode);
+    if (rc == -EEXIST) /* somebody was faster; it is theirs to sync, and ours too */
+        rc = 0;
+    if (rc < 0)
+        return rc;
+    rc = fs->sync_dir(fs, parent);
     if (rc < 0)
         (void)fs->rmdir(fs, path);
     return rc;
@@ -298,15 +309,12 @@ static int fs_mkdir_durable(struct sl_fs *fs, const char *path, unsigned mode)
 int sl_fs_mkdirs(struct sl_fs *fs, const char *path, unsigned mode)
 {
     char part[PATH_MAX];
-    struct sl_fs_stat st;
     size_t bytes = strlen(path);
 
     if (bytes == 0)
         return -ENOENT;
     if (bytes >= sizeof(part))
         return -ENAMETOOLONG;
-    if (fs->stat(fs, path, &st) == 0)
-        return st.is_dir ? 0 : -ENOTDIR;
     for (size_t i = 1; i <= bytes; i++) {
         int rc;
         if ((i < bytes && path[i] != '/') || path[i - 1] == '/')

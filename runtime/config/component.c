@@ -16,20 +16,16 @@ struct sink_common {
     int when_full;
     struct sl_cond *where;
     struct {
-        uint64_t backoff_min, backoff_max, deadline;
+        uint64_t backoff_min, backoff_max;
     } retry;
     struct {
-        uint64_t bytes, records, every;
-    } batch;
-    struct {
         int codec;
-        struct sl_strings fields;
     } encoding;
     int on_refused;
 };
 
 static const char *const when_full_words[] = {"wait", NULL}; /* spool, defer and shed: later.c */
-static const char *const codec_words[] = {"raw", "json", "text", NULL};
+static const char *const codec_words[] = {"raw", NULL}; /* the others: later.c */
 static const char *const on_refused_words[] = {"dead", "drop", NULL};
 
 #define AT(member) .offset = offsetof(struct sink_common, member)
@@ -51,44 +47,14 @@ static const struct sl_field retry_fields[] = {
      .min = "1ms",
      .max = "1h",
      .help = "Longest pause between two tries."},
-    {.name = "deadline",
-     .type = SL_F_DURATION,
-     SUB(retry.deadline, retry),
-     .min = "1s",
-     .help = "Records not delivered after this long go to the dead letters; without it they are "
-             "tried for ever."},
     {0}};
-static const struct sl_field batch_fields[] = {{.name = "bytes",
-                                                .type = SL_F_BYTES,
-                                                SUB(batch.bytes, batch),
-                                                .min = "1KiB",
-                                                .max = "1GiB",
-                                                .help = "Most bytes of one request."},
-                                               {.name = "records",
-                                                .type = SL_F_U64,
-                                                SUB(batch.records, batch),
-                                                .min = "1",
-                                                .max = "1000000",
-                                                .help = "Most records of one request."},
-                                               {.name = "every",
-                                                .type = SL_F_DURATION,
-                                                SUB(batch.every, batch),
-                                                .min = "1ms",
-                                                .max = "1h",
-                                                .help = "Longest wait for a request to fill."},
-                                               {0}};
 static const struct sl_field encoding_fields[] = {
     {.name = "codec",
      .type = SL_F_ENUM,
      SUB(encoding.codec, encoding),
      .def = "raw",
      .values = codec_words,
-     .help = "raw: the record as it came, with what stages changed; json; text."},
-    {.name = "fields",
-     .type = SL_F_STRINGS,
-     SUB(encoding.fields, encoding),
-     .min = "1",
-     .help = "The fields to write, in this order."},
+     .help = "raw: the record as it came, with what stages changed."},
     {0}};
 
 const struct sl_field sl_sink_common_fields[] = {
@@ -112,11 +78,6 @@ const struct sl_field sl_sink_common_fields[] = {
      AT(retry),
      .sub = retry_fields,
      .help = "How failed deliveries are tried again."},
-    {.name = "batch",
-     .type = SL_F_STRUCT,
-     AT(batch),
-     .sub = batch_fields,
-     .help = "How records are grouped into requests."},
     {.name = "encoding",
      .type = SL_F_STRUCT,
      AT(encoding),
@@ -137,12 +98,7 @@ static void component_sink_common(struct sl_component *component, const struct s
                                               .where = from->where,
                                               .backoff_min_ns = from->retry.backoff_min,
                                               .backoff_max_ns = from->retry.backoff_max,
-                                              .deadline_ns = from->retry.deadline,
-                                              .batch_bytes = from->batch.bytes,
-                                              .batch_records = from->batch.records,
-                                              .batch_every_ns = from->batch.every,
                                               .codec = from->encoding.codec,
-                                              .encode_fields = from->encoding.fields,
                                               .refused_drop = from->on_refused == 1};
 }
 

@@ -14,6 +14,7 @@ const struct sl_later sl_later_sink[] = {
     {"sample", "put an operator of type sample before the sink"},
     {"protect", "leave it out: this version slows down only when the sink itself does"},
     {"defer", "leave it out: this version waits"},
+    {"batch", "leave it out: this version's sinks choose the size of their requests"},
     {NULL, NULL}};
 
 const struct sl_later sl_later_process[] = {{NULL, NULL}};
@@ -48,8 +49,10 @@ static const struct {
     {"format", "syslog", "write format: json or format: text"},
     {"format", "csv", "write format: json or format: text"},
     {"format", "protobuf", "write format: json or format: text"},
-    {"codec", "csv", "write codec: raw, json or text"},
-    {"codec", "protobuf", "write codec: raw, json or text"},
+    {"codec", "json", "write codec: raw"},
+    {"codec", "text", "write codec: raw"},
+    {"codec", "csv", "write codec: raw"},
+    {"codec", "protobuf", "write codec: raw"},
 };
 
 const char *sl_later_word(const char *setting, const char *word)

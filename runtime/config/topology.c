@@ -176,11 +176,13 @@ static uint32_t topology_section(struct sl_draft *draft, const struct sl_yaml *r
     return map->count;
 }
 
-/* Without the key: files below `dead`. */
+/* Without the key: files below dead/TOPOLOGY, so that the topologies of a process do not share a zone. */
 static void topology_dead_letters(struct sl_draft *draft, const struct sl_yaml *root)
 {
     static const struct sl_yaml type = {.kind = SL_YAML_SCALAR, .text = "files"},
-                                dir = {.kind = SL_YAML_SCALAR, .text = "dead"};
+                                other = {.kind = SL_YAML_SCALAR, .text = "dead"};
+    const struct sl_yaml_item *name = sl_yaml_find(root, "name");
+    struct sl_yaml *dir = sl_pool_alloc(draft->bind.pool, sizeof(*dir));
     const struct sl_yaml_item *item = sl_yaml_find(root, SL_DEAD_LETTERS);
     struct sl_yaml_item *items = sl_pool_alloc(draft->bind.pool, 2 * sizeof(*items));
     struct sl_yaml *map = sl_pool_alloc(draft->bind.pool, sizeof(*map));
@@ -188,7 +190,10 @@ static void topology_dead_letters(struct sl_draft *draft, const struct sl_yaml *
         .key = SL_DEAD_LETTERS, .key_line = root->line, .key_column = root->column, .value = map};
 
     items[0] = (struct sl_yaml_item){.key = "type", .value = &type};
-    items[1] = (struct sl_yaml_item){.key = "dir", .value = &dir};
+    *dir = other;
+    if (name != NULL && name->value->kind == SL_YAML_SCALAR)
+        dir->text = sl_pool_printf(draft->bind.pool, "dead/%.64s", name->value->text);
+    items[1] = (struct sl_yaml_item){.key = "dir", .value = dir};
     *map = (struct sl_yaml){.kind = SL_YAML_MAP,
                             .items = items,
                             .count = 2,
@@ -330,10 +335,9 @@ static uint64_t topology_hash_component(const struct sl_topology *topology,
 {
     const struct sl_sink_common *sink = &component->sink;
     const struct sink_hash {
-        uint64_t numbers[6], words[4];
+        uint64_t numbers[2], words[4];
     } common = {
-        {sink->backoff_min_ns, sink->backoff_max_ns, sink->deadline_ns, sink->batch_bytes,
-         sink->batch_records, sink->batch_every_ns},
+        {sink->backoff_min_ns, sink->backoff_max_ns},
         {sink->required, (uint64_t)sink->when_full, (uint64_t)sink->codec, sink->refused_drop}};
 
     seed = topology_hash_text(
@@ -345,8 +349,6 @@ static uint64_t topology_hash_component(const struct sl_topology *topology,
     if (component->role != SL_SINK)
         return seed;
     seed = XXH3_64bits_withSeed(&common, sizeof(common), seed);
-    for (uint32_t i = 0; i < sink->encode_fields.count; i++)
-        seed = topology_hash_text(sink->encode_fields.items[i], seed);
     return sink->where == NULL ? seed : sl_cond_hash(sink->where, seed);
 }
 

@@ -17,10 +17,7 @@ struct sl_sink_common {
     int when_full;       /* enum sl_when_full */
     struct sl_cond *where; /* or NULL */
     uint64_t backoff_min_ns, backoff_max_ns; /* retry: { backoff: 100ms..30s } written backoff_min, backoff_max */
-    uint64_t deadline_ns; /* 0: none */
-    uint64_t batch_bytes, batch_records, batch_every_ns;
     int codec;           /* enum sl_codec */
-    struct sl_strings encode_fields;
     bool refused_drop;   /* on_refused: drop */
 };
 

@@ -25,6 +25,8 @@ struct sl_domain {
     char *group, *transactional_id, *topic;
     int32_t topic_partition;
     uint32_t timeout_ms;
+    uint32_t epoch;  /* of this start: its probes are not those of an earlier one */
+    uint64_t probes;
     bool transactional, topic_ready;
 };
 
@@ -64,7 +66,7 @@ struct sl_domain *sl_domain_local_new(struct sl_commit_log *log)
 
 struct sl_domain *sl_domain_kafka_new(struct sl_klog *log, const struct sl_connection *connection,
                                       struct sl_klog_consumer *consumer, const char *group, const char *transactional_id,
-                                      const char *topic, uint32_t transaction_timeout_ms, bool transactional)
+                                      const char *topic, uint32_t epoch, uint32_t transaction_timeout_ms, bool transactional)
 {
     struct sl_domain *domain = calloc(1, sizeof(*domain));
 
@@ -76,6 +78,7 @@ struct sl_domain *sl_domain_kafka_new(struct sl_klog *log, const struct sl_conne
     domain->group = strdup(group);
     domain->transactional_id = strdup(transactional_id);
     domain->topic = strdup(topic);
+    domain->epoch = epoch;
     domain->timeout_ms = transaction_timeout_ms;
     domain->transactional = transactional;
     if (domain->group == NULL || domain->transactional_id == NULL || domain->topic == NULL)
@@ -206,6 +209,60 @@ static int domain_produce(struct sl_domain *domain, const struct sl_domain_commi
     return 0;
 }
 
+/* A scan ends at the first transaction that is still open, anybody's: what lies behind it, our own commits too, is not seen. So a
+ * record of ours is committed first; a scan that has seen it has seen everything before it. */
+struct domain_scan {
+    int (*each)(void *user, struct sl_slice key, struct sl_slice value);
+    void *user;
+    struct sl_slice probe;
+    bool seen;
+};
+
+static int domain_scan_each(void *user, struct sl_slice key, struct sl_slice value)
+{
+    struct domain_scan *scan = user;
+
+    if (!sl_slice_eq(key, scan->probe))
+        return scan->each(scan->user, key, value);
+    scan->seen = true;
+    return 0;
+}
+
+/* A tombstone of a key of its own: compaction removes it. */
+static int domain_probe(struct sl_domain *domain, struct sl_slice key, struct sl_err *err)
+{
+    const struct sl_klog_kind *kind = domain->log->kind;
+    struct sl_klog_record record = {.topic = domain->topic, .partition = domain->topic_partition, .key = key, .null_payload = true};
+
+    if (kind->begin(domain->producer, err) == 0 && kind->produce(domain->producer, &record, 1, err) == 0 &&
+        kind->commit(domain->producer, err) == 0)
+        return 0;
+    domain_producer_drop(domain);
+    return -(int)err->code;
+}
+
+static int domain_scan_all(struct sl_domain *domain, int (*each)(void *, struct sl_slice, struct sl_slice), void *user,
+                           struct sl_err *err)
+{
+    char key[720];
+    int bytes = snprintf(key, sizeof(key), "?%s?%u?%llu", domain->transactional_id, domain->epoch,
+                         (unsigned long long)++domain->probes);
+    struct domain_scan scan = {each, user, {key, (uint32_t)bytes}, false};
+    uint64_t offset = 0;
+    int status;
+
+    if (domain_producer(domain, err) != 0 || domain_probe(domain, scan.probe, err) != 0) {
+        err->remedy = err->remedy == SL_REMEDY_FENCE ? SL_REMEDY_RETRY : err->remedy;
+        return -(int)err->code;
+    }
+    status = domain->log->kind->scan(domain->log, domain->connection, domain->topic, domain->topic_partition, &offset,
+                                     domain_scan_each, &scan, err);
+    if (status == 0 && !scan.seen)
+        status = sl_fail(err, SL_E_BROKER, SL_REMEDY_RETRY, 0, "another transaction is open in commit topic %s: waiting for its end",
+                         domain->topic);
+    return status;
+}
+
 /* One change of a commit: when the commit topic holds it, the commit happened, since it is atomic and its marks and flush
  * numbers are written by nobody else. */
 struct domain_witness {
@@ -238,15 +295,12 @@ static int domain_look_up(struct sl_domain *domain, struct sl_domain_commit *com
 {
     struct domain_witness witness = {.found = false};
     struct sl_err why = *err, look = {0};
-    uint64_t offset = 0;
 
     commit->unknown = false;
     if (!domain_witness_of(commit, &witness))
         return -(int)err->code;
     domain_producer_drop(domain);
-    if (domain_producer(domain, &look) != 0 ||
-        domain->log->kind->scan(domain->log, domain->connection, domain->topic, domain->topic_partition, &offset,
-                                domain_witness_each, &witness, &look) != 0) {
+    if (domain_scan_all(domain, domain_witness_each, &witness, &look) != 0) {
         commit->unknown = true;
         err->remedy = SL_REMEDY_RETRY;
         return sl_while(err, "whether a commit happened is not known yet: %s", look.text);
@@ -360,13 +414,9 @@ static int domain_each_kafka(struct sl_domain *domain, int (*each)(void *, struc
                              struct sl_err *err)
 {
     struct domain_map map = {0};
-    uint64_t offset = 0;
     int status = 0;
 
-    if (domain_topic(domain, err) != 0)
-        return -(int)err->code;
-    if (domain->log->kind->scan(domain->log, domain->connection, domain->topic, domain->topic_partition, &offset,
-                                domain_map_each, &map, err) != 0)
+    if (domain_scan_all(domain, domain_map_each, &map, err) != 0)
         status = sl_while(err, "reading commit topic %s", domain->topic);
     else if (map.failed)
         status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for the commit topic's keys");

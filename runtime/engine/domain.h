@@ -30,7 +30,7 @@ struct sl_domain *sl_domain_local_new(struct sl_commit_log *log);
 /* transactional: C1's transaction, else plain offsets. Strings are copied. */
 struct sl_domain *sl_domain_kafka_new(struct sl_klog *log, const struct sl_connection *connection,
                                       struct sl_klog_consumer *consumer, const char *group, const char *transactional_id,
-                                      const char *topic, uint32_t transaction_timeout_ms, bool transactional);
+                                      const char *topic, uint32_t epoch, uint32_t transaction_timeout_ms, bool transactional);
 struct sl_domain *sl_domain_free(struct sl_domain *domain);
 bool sl_domain_is_kafka(const struct sl_domain *domain);
 struct sl_klog_consumer *sl_domain_consumer(struct sl_domain *domain);

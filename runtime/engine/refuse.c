@@ -24,12 +24,39 @@ static struct sl_slice refuse_copy(char **at, struct sl_slice from)
     return copy;
 }
 
+/* The ledger took it for delivered. */
+static void refuse_account(struct sl_slot *slot, uint32_t sink, const struct sl_refused *record)
+{
+    struct sl_ledger_row *row = sl_ledger_row(&slot->ledger, slot->sinks[sink].component, record->service, record->level);
+
+    if (row != NULL && row->fates[SL_DELIVERED] > 0) {
+        row->fates[SL_DELIVERED]--;
+        row->fates[SL_DEAD]++;
+    }
+}
+
+static uint32_t refuse_sink_of(const struct sl_slot *slot, const void *self)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].self == self)
+            return s;
+    assert(!"a record refused by no sink");
+    return 0;
+}
+
 void sl_slot_refused(struct sl_slot *slot, void *self, const struct sl_refused *record, const struct sl_err *why)
 {
+    uint32_t sink = refuse_sink_of(slot, self);
     struct sl_refusal *refusal = calloc(1, sizeof(*refusal) + record->body.bytes + record->key.bytes + 2 * SL_PAD);
     char *at;
 
     assert(slot->magic == SL_SLOT_MAGIC);
+    if (slot->sinks[sink].common->refused_drop) {
+        refuse_account(slot, sink, record);
+        sl_slot_done(slot, self, &record->ref, 1, SL_REFUSED, why);
+        free(refusal);
+        return;
+    }
     if (refusal == NULL) { /* the sink reads it again later */
         sl_slot_done(slot, self, &record->ref, 1, SL_RETRY, why);
         return;
@@ -39,27 +66,18 @@ void sl_slot_refused(struct sl_slot *slot, void *self, const struct sl_refused *
     refusal->record.body = refuse_copy(&at, record->body);
     refusal->record.key = refuse_copy(&at, record->key);
     (void)snprintf(refusal->reason, sizeof(refusal->reason), "%s", why->text);
-    refusal->sink = UINT32_MAX;
-    for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (slot->sinks[s].self == self)
-            refusal->sink = s;
-    assert(refusal->sink != UINT32_MAX);
+    refusal->sink = sink;
     refusal->next = slot->refusals;
     slot->refusals = refusal;
 }
 
-/* The ledger took it for delivered. */
-static void refuse_account(struct sl_slot *slot, const struct sl_refusal *refusal)
+static void refuse_account_letter(struct sl_slot *slot, const struct sl_refusal *refusal)
 {
     struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
-    struct sl_ledger_row *row = sl_ledger_row(&slot->ledger, slot->sinks[refusal->sink].component, refusal->record.service,
+    struct sl_ledger_row *row = sl_ledger_row(dead->flushed ? &dead->open : &slot->ledger, dead->component, refusal->record.service,
                                               refusal->record.level);
 
-    if (row != NULL && row->fates[SL_DELIVERED] > 0) {
-        row->fates[SL_DELIVERED]--;
-        row->fates[SL_DEAD]++;
-    }
-    row = sl_ledger_row(dead->flushed ? &dead->open : &slot->ledger, dead->component, refusal->record.service, refusal->record.level);
+    refuse_account(slot, refusal->sink, &refusal->record);
     if (row != NULL) {
         row->fates[SL_LIVE]++;
         row->fates[SL_DELIVERED]++;
@@ -121,7 +139,7 @@ void sl_slot_refuse_turn(struct sl_slot *slot)
             sl_slot_rewind(slot, slot->dead_sink, &err);
             return;
         }
-        refuse_account(slot, refusal);
+        refuse_account_letter(slot, refusal);
         if (!dead->flushed) {
             refuse_done(slot, refusal, SL_ACK);
             continue;

@@ -223,7 +223,8 @@ void sl_slot_use_consumer(struct sl_slot *slot, struct sl_klog *log, const struc
     assert(slot->domain == NULL); /* one Kafka source a topology: `check` says so */
     slot->group = strdup(group);
     (void)snprintf(id, sizeof(id), "%s/%s/%u/0", group, slot->shared->node, slot->index);
-    slot->domain = sl_domain_kafka_new(log, connection, consumer, group, id, slot->topology->commit_topic, timeout_ms, transactional);
+    slot->domain = sl_domain_kafka_new(log, connection, consumer, group, id, slot->topology->commit_topic,
+                                       slot->shared->epoch, timeout_ms, transactional);
     if (slot->domain == NULL || slot->group == NULL) {
         struct sl_err err;
         (void)sl_fail(&err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", slot->topology->name);
@@ -447,10 +448,8 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
 
     assert(slot->magic == SL_SLOT_MAGIC);
     slot->now_ns = slot->env.now_ns(slot->env.user);
-    if (slot->state == SL_SLOT_ENDED)
-        return UINT64_MAX;
     slot_serve(slot);
-    if (slot->state == SL_SLOT_FAILED) {
+    if (slot->state == SL_SLOT_FAILED || slot->state == SL_SLOT_ENDED) {
         sl_slot_revoke_turn(slot, &wake_ns);
         return wake_ns;
     }

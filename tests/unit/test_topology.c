@@ -89,8 +89,7 @@ static const char company_bus[] =
     "\"service={service}/dt={day}/hour={hour}\", roll: { bytes: 1MiB } }\n"
     "  alerts: { type: kafka, inputs: [split.errors], where: { service: { glob: \"pay*\" } }, "
     "connection: main, topic: alerts, exactly_once: true }\n"
-    "  rest: { type: stdout, inputs: [split.rest], retry: { backoff_max: 10s }, batch: { records: "
-    "7 } }\n"
+    "  rest: { type: stdout, inputs: [split.rest], retry: { backoff_max: 10s } }\n"
     "memory: 64MiB\n"
     "consumers: 2\n"
     "commit: { every: 2s }\n";
@@ -126,14 +125,13 @@ static void test_a_whole_topology_is_read(void **state)
     assert_non_null(c[5].sink.where);
     assert_int_equal(c[6].sink.backoff_min_ns, 100000000);
     assert_int_equal(c[6].sink.backoff_max_ns, 10000000000);
-    assert_int_equal(c[6].sink.batch_records, 7);
     assert_true(c[6].sink.required);
     files = c[4].config;
     assert_int_equal(files->roll.bytes, 1 << 20);
     assert_int_equal(files->roll.every, 300000000000);
     assert_int_equal(files->path->count, 6);
     files = c[7].config;
-    assert_string_equal(files->dir, "dead");
+    assert_string_equal(files->dir, "dead/company-bus");
     assert_int_equal(topology->commit_every_ns, 2000000000);
     assert_int_equal(topology->max_age_ns, 30ull * 86400 * 1000000000);
     assert_null(sl_topology_free(topology));
@@ -201,7 +199,7 @@ static void test_every_problem_is_said_in_one_run(void **state)
                  "3:22 sources.in: unknown key \"rate\" | allowed: type\n"
                  "5:38 sinks.out: unknown key \"requird\" | did you mean \"required\"? Allowed: "
                  "type, inputs, where, required, when_full, retry, "
-                 "batch, encoding, on_refused\n"
+                 "encoding, on_refused\n"
                  "6:17 sinks.out2.type: file is a source, not a sink | move it below sources:, or "
                  "write one of: files, kafka, stdout, blackhole\n"
                  "5:33 sinks.out.inputs: nothing is called \"on\" | did you mean \"in\"?\n"
