@@ -16,7 +16,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/kafka/klog.h"
 
-static int failures, checks;
+static _Atomic int failures, checks; /* some checks run beside main */
 static struct sl_connection connection;
 static const struct sl_klog_kind *kind;
 static struct sl_klog *klog;
