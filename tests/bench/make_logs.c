@@ -118,7 +118,7 @@ static int logs_line(struct logs *logs, char *to)
     return snprintf(to, LINE_BYTES,
                     "{\"ts\":\"2026-01-%02uT%02u:%02u:%02u.%03uZ\",\"level\":\"%s\",\"service\":\"svc-%03u\","
                     "\"trace_id\":\"%016" PRIx64 "%016" PRIx64 "\",\"span_id\":\"%016" PRIx64
-                    "\",\"host\":\"node-%02u.eu-1\",\"msg\":\"%s\",\"duration_ms\":%u.%02u,\"status\":%u,"
+                    "\",\"host\":\"n%02u\",\"msg\":\"%s\",\"duration_ms\":%u.%02u,\"status\":%u,"
                     "\"user\":{\"id\":%u,\"tier\":\"%s\"}}\n",
                     days, hours, minutes, seconds, millis % 1000, logs_level(logs), logs->trace[slot].service,
                     logs->trace[slot].high, logs->trace[slot].low, logs_random(logs), host, message,
