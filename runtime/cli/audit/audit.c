@@ -301,6 +301,9 @@ static void audit_fini(struct audit *audit)
         free(audit->findings[i].text);
     for (uint32_t d = 0; d < audit->dirs_count; d++)
         free(audit->dirs[d]);
+    for (uint32_t i = 0; i < audit->names_count; i++)
+        free(audit->names[i].path);
+    free(audit->names);
     free(audit->flushes);
     free(audit->partitions);
     free(audit->findings);
@@ -322,8 +325,10 @@ static int audit_run(struct audit *audit)
 {
     struct sl_err err = {0};
 
+    audit_zone_look(audit);
+    audit_commit_look(audit);
     audit_zone_load(audit);
-    audit_commit_read(audit);
+    audit_commit_join(audit);
     if (audit->flushes_count == 0 && audit->errors == 0)
         return sl_cli_say(audit->cli, SL_EXIT_FAILED, "no manifest of topology %s below %s: nothing has been committed, or the landing "
                           "folders lie elsewhere (name them behind the topology)", audit->topology->name, audit->data_dir);

@@ -1,7 +1,8 @@
 /* audit.h: what the parts of `sluice audit` share: manifests of landing zones, the partitions they speak of, what was found.
  *
- * Order of work: audit.c loads the topology and takes the look at the data folder; commit.c reads marks and flushes not yet
- * published; zone.c reads manifests and proves the files; tile.c proves that ranges tile and cuts partitions into
+ * Order of work: audit.c loads the topology; zone.c lists the landing folders, commit.c reads marks and flushes not yet published,
+ * zone.c reads manifests, in this order, so that with a server running (Kafka sources) each file seen is named by one of the two;
+ * zone.c proves the files; tile.c proves that ranges tile and cuts partitions into
  * segments; replay.c drives segments read by source.c (or kafka.c) through the topology's own operators;
  * compare.c holds the two sides against each other; print.c says it.
  * Ownership: struct audit owns everything; audit_fini ends it. One thread.
@@ -36,6 +37,7 @@ struct audit_flush {
     char name[SL_LANDING_NAME_BYTES];
     const char *dir;  /* root that its files lie in; owned by audit->dirs */
     uint32_t sink;    /* row of audit->sinks */
+    bool later;       /* committed after our look at the commit: named, not judged */
     bool pending;     /* committed, its manifest not yet written: a kill between the two */
     uint32_t expired; /* files that are no longer there */
     bool damaged;     /* some file is not what the manifest says */
@@ -59,6 +61,7 @@ struct audit_lane {
     bool marked, wrong;
     bool began;                       /* the mark is of records, not only of the place where the sink joined */
     uint64_t mark;                    /* committed: everything below is done */
+    uint64_t mark_again;              /* looked at once more after the manifests; 0: not looked at */
     uint64_t fates[SL_LANDING_FATES]; /* of the second reading, inside tiles */
     uint64_t missing;                 /* of the second reading, records in holes */
 };
@@ -87,6 +90,11 @@ struct audit_finding {
     char *text;
 };
 
+struct audit_name { /* a file that lay in a dir at the beginning, relative to it */
+    uint32_t dir; /* row of audit->dirs */
+    char *path;
+};
+
 struct audit {
     struct sl_cli *cli;
     struct sl_process_config *process;
@@ -103,9 +111,11 @@ struct audit {
     struct audit_flush **flushes; /* in the order of manifests' names, dir by dir */
     struct audit_partition **partitions;
     struct audit_finding *findings;
+    struct audit_name *names;
+    struct audit_commit *commit;
     char **dirs;
     uint32_t *dirs_sink; /* which sink a dir belongs to; UINT32_MAX: not yet known */
-    uint32_t sinks_count, flushes_count, flushes_capacity, partitions_count, findings_count, errors, dirs_count;
+    uint32_t sinks_count, flushes_count, flushes_capacity, partitions_count, findings_count, errors, dirs_count, names_count;
     uint64_t replayed; /* records that went through the topology again */
 };
 
@@ -133,15 +143,20 @@ struct audit_hash audit_hash_of(struct sl_slice body, bool letter);
 void audit_digest_add(struct audit_digest *digest, struct audit_hash hash);
 
 /* ---- commit.c ---- */
-/* Marks into lanes, flushes without a manifest into audit->flushes. Read errors are findings. */
-void audit_commit_read(struct audit *audit);
+/* Marks into lanes; flush entries are kept for join. Read errors are findings. */
+void audit_commit_look(struct audit *audit);
+/* After the manifests: entries without one become flushes; where a server may be running, flushes that were committed since the
+ * look are told apart (`later`). */
+void audit_commit_join(struct audit *audit);
 
 /* ---- zone.c ---- */
+/* Names of all files, before anything else is read: what a running server adds later is none of ours to judge. */
+void audit_zone_look(struct audit *audit);
 /* Manifests of all dirs. */
 void audit_zone_load(struct audit *audit);
 /* Takes the entry over. */
 struct audit_flush *audit_zone_add(struct audit *audit, struct sl_landing_entry *entry, const char *dir, uint32_t sink);
-/* Files of all flushes: size, CRC, lines; then what else lies in the dirs. */
+/* Files of all flushes: size, CRC, lines; then what else lay in the dirs. */
 void audit_zone_prove(struct audit *audit);
 /* Path of a flush's file on disk: the final name, or of a pending flush the temporary one. False: neither is there. */
 bool audit_zone_path(const struct audit *audit, const struct audit_flush *flush, uint32_t file, char path[PATH_MAX]);

@@ -22,15 +22,17 @@ struct commit_row { /* of a commit topic; later ones replace earlier ones */
     uint32_t key_bytes, value_bytes;
 };
 
-struct commit_look {
+struct audit_commit {
     struct audit *audit;
+    bool again; /* the second look: marks alone */
+    bool whole; /* it could be read */
     const char *group;
     struct commit_part *parts;
     struct commit_row *rows;
     uint32_t parts_count, rows_count;
 };
 
-static void commit_take_mark(struct commit_look *look, const struct sl_commit_key *key, uint32_t sink, struct sl_slice value)
+static void commit_take_mark(struct audit_commit *look, const struct sl_commit_key *key, uint32_t sink, struct sl_slice value)
 {
     struct audit_partition *partition;
     struct sl_mark mark;
@@ -42,12 +44,16 @@ static void commit_take_mark(struct commit_look *look, const struct sl_commit_ke
         return;
     }
     partition = audit_partition_of(look->audit, key->source, key->topic, key->id, incarnation);
+    if (look->again) {
+        partition->lanes[sink].mark_again = mark.next;
+        return;
+    }
     partition->lanes[sink].marked = true;
     partition->lanes[sink].mark = mark.next;
     partition->lanes[sink].began = mark.last_offset != UINT64_MAX;
 }
 
-static void commit_take_part(struct commit_look *look, const struct sl_commit_key *key, uint32_t sink, struct sl_slice value)
+static void commit_take_part(struct audit_commit *look, const struct sl_commit_key *key, uint32_t sink, struct sl_slice value)
 {
     struct commit_part part = {.sink = sink, .part = key->part, .number = key->number};
 
@@ -64,7 +70,7 @@ static void commit_take_part(struct commit_look *look, const struct sl_commit_ke
 
 static int commit_each(void *user, struct sl_slice text, struct sl_slice value)
 {
-    struct commit_look *look = user;
+    struct audit_commit *look = user;
     char memory[SL_COMMIT_KEY_BYTES + 1];
     struct sl_commit_key key;
     uint32_t sink;
@@ -78,7 +84,7 @@ static int commit_each(void *user, struct sl_slice text, struct sl_slice value)
         return 0;
     if (key.kind == SL_KEY_MARK)
         commit_take_mark(look, &key, sink, value);
-    else
+    else if (!look->again)
         commit_take_part(look, &key, sink, value);
     return 0;
 }
@@ -159,7 +165,7 @@ static void commit_join(struct audit *audit, const struct commit_part *parts, ui
     flush->pending = true;
 }
 
-static void commit_flushes(struct commit_look *look)
+static void commit_flushes(struct audit_commit *look)
 {
     if (look->parts_count > 0)
         qsort(look->parts, look->parts_count, sizeof(*look->parts), commit_part_order);
@@ -168,16 +174,11 @@ static void commit_flushes(struct commit_look *look)
             to++;
         commit_join(look->audit, &look->parts[from], to - from);
     }
-    for (uint32_t i = 0; i < look->parts_count; i++) {
-        free(look->parts[i].node);
-        free(look->parts[i].bytes);
-    }
-    free(look->parts);
 }
 
 /* ---- the two places ---- */
 
-static void commit_local(struct commit_look *look)
+static void commit_local(struct audit_commit *look)
 {
     struct audit *audit = look->audit;
     struct sl_commit_log *log = NULL;
@@ -196,10 +197,11 @@ static void commit_local(struct commit_look *look)
         return;
     }
     (void)sl_commit_log_each(log, commit_each, look);
+    look->whole = true;
     (void)sl_commit_log_close(log);
 }
 
-static struct commit_row *commit_row_find(struct commit_look *look, struct sl_slice key)
+static struct commit_row *commit_row_find(struct audit_commit *look, struct sl_slice key)
 {
     for (uint32_t i = look->rows_count; i > 0; i--) {
         struct commit_row *row = &look->rows[i - 1];
@@ -227,7 +229,7 @@ static int commit_topic_each(void *user, struct sl_slice key, struct sl_slice va
     return 0;
 }
 
-static void commit_kafka(struct commit_look *look, const struct sl_component *source)
+static void commit_kafka(struct audit_commit *look, const struct sl_component *source)
 {
     const struct audit *audit = look->audit;
     const char *topic = audit->topology->commit_topic;
@@ -247,29 +249,85 @@ static void commit_kafka(struct commit_look *look, const struct sl_component *so
                   topic, err.text);
         return;
     }
+    look->whole = true;
     for (uint32_t i = 0; i < look->rows_count; i++)
         (void)commit_each(look, (struct sl_slice){look->rows[i].key, look->rows[i].key_bytes},
                           (struct sl_slice){look->rows[i].value, look->rows[i].value_bytes});
 }
 
-void audit_commit_read(struct audit *audit)
+/* The Kafka source, or NULL: then commits are local. */
+static const struct sl_component *commit_source(const struct audit *audit)
 {
-    struct commit_look look = {.audit = audit, .group = audit->topology->name};
-    const struct sl_component *kafka = NULL;
-
     for (uint32_t c = 0; c < audit->topology->sources_count; c++)
         if (audit_is_kafka(&audit->topology->components[c]))
-            kafka = &audit->topology->components[c];
-    if (kafka != NULL) {
-        look.group = audit_kafka_group(audit, kafka);
-        commit_kafka(&look, kafka);
-    } else {
-        commit_local(&look);
+            return &audit->topology->components[c];
+    return NULL;
+}
+
+static struct audit_commit *commit_look(struct audit *audit, bool again)
+{
+    const struct sl_component *kafka = commit_source(audit);
+    struct audit_commit *look = audit_alloc(sizeof(*look));
+
+    look->audit = audit;
+    look->again = again;
+    look->group = kafka != NULL ? audit_kafka_group(audit, kafka) : audit->topology->name;
+    if (kafka != NULL)
+        commit_kafka(look, kafka);
+    else
+        commit_local(look);
+    return look;
+}
+
+static void commit_free(struct audit_commit *look)
+{
+    for (uint32_t i = 0; i < look->parts_count; i++) {
+        free(look->parts[i].node);
+        free(look->parts[i].bytes);
     }
-    commit_flushes(&look);
-    for (uint32_t i = 0; i < look.rows_count; i++) {
-        free(look.rows[i].key);
-        free(look.rows[i].value);
+    for (uint32_t i = 0; i < look->rows_count; i++) {
+        free(look->rows[i].key);
+        free(look->rows[i].value);
     }
-    free(look.rows);
+    free(look->parts);
+    free(look->rows);
+    free(look);
+}
+
+void audit_commit_look(struct audit *audit)
+{
+    audit->commit = commit_look(audit, false);
+}
+
+/* Beyond the mark of the first look, and within that of the second one: a server has gone on. */
+static void commit_tell_later(struct audit *audit)
+{
+    uint32_t later = 0;
+
+    for (uint32_t f = 0; f < audit->flushes_count; f++) {
+        struct audit_flush *flush = audit->flushes[f];
+        for (uint32_t r = 0; r < flush->entry->ranges_count; r++) {
+            const struct sl_landing_range *range = &flush->entry->ranges[r];
+            const struct audit_lane *lane =
+                &audit_partition_of(audit, range->source, range->topic, range->id, range->incarnation)->lanes[flush->sink];
+            if (range->next > (lane->marked ? lane->mark : 0) && range->next <= lane->mark_again)
+                flush->later = true;
+        }
+        later += flush->later;
+    }
+    if (later > 0)
+        audit_say(audit, AUDIT_NOTE, "later", "%u flushes were committed while the audit began; they are not part of it", later);
+}
+
+void audit_commit_join(struct audit *audit)
+{
+    struct audit_commit *first = audit->commit;
+
+    commit_flushes(first);
+    if (first->whole && commit_source(audit) != NULL) {
+        commit_free(commit_look(audit, true));
+        commit_tell_later(audit);
+    }
+    commit_free(first);
+    audit->commit = NULL;
 }

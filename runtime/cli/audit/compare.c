@@ -225,7 +225,7 @@ void audit_compare_all(struct audit *audit)
 {
     for (uint32_t f = 0; f < audit->flushes_count; f++) {
         struct audit_flush *flush = audit->flushes[f];
-        if (flush->unproved == NULL)
+        if (flush->unproved == NULL && !flush->later)
             compare_flush(audit, flush);
         if (flush->damaged && (flush->unproved != NULL || flush->expired > 0 || digest_same(&flush->found, &flush->again)))
             flush_mark_wrong(audit, flush); /* else the comparison has told which partitions are touched */

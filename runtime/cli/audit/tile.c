@@ -34,7 +34,7 @@ static void tile_collect(struct audit *audit)
 {
     for (uint32_t f = 0; f < audit->flushes_count; f++) {
         struct audit_flush *flush = audit->flushes[f];
-        for (uint32_t r = 0; r < flush->entry->ranges_count; r++) {
+        for (uint32_t r = 0; !flush->later && r < flush->entry->ranges_count; r++) {
             const struct sl_landing_range *range = &flush->entry->ranges[r];
             struct audit_partition *partition = audit_partition_of(audit, range->source, range->topic, range->id, range->incarnation);
             if (range->first < range->next)

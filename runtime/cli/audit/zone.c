@@ -123,34 +123,6 @@ static int zone_list_entry(void *user, const char *name)
     return 0;
 }
 
-/* The readable copy is written first, so alone it stands only for a flush whose entry is still in the commit. */
-static int zone_list_json(void *user, const char *name)
-{
-    struct zone_listing *listing = user;
-    size_t bytes = strlen(name);
-
-    if (!zone_ends_with(name, ".json"))
-        return 0;
-    for (uint32_t f = 0; f < listing->audit->flushes_count; f++) {
-        const struct audit_flush *flush = listing->audit->flushes[f];
-        if (flush->dir == listing->dir && strlen(flush->name) == bytes - 5 && strncmp(flush->name, name, bytes - 5) == 0)
-            return 0;
-    }
-    audit_say(listing->audit, AUDIT_ERROR, "manifest", "%s/" SL_LANDING_MANIFEST "/%s stands alone: the manifest %.*s.entry was removed or is damaged",
-              listing->dir, name, (int)bytes - 5, name);
-    return 0;
-}
-
-static void zone_check_json(struct audit *audit)
-{
-    for (uint32_t d = 0; d < audit->dirs_count; d++) {
-        struct zone_listing listing = {audit, audit->dirs[d], d};
-        char path[PATH_MAX];
-        if (snprintf(path, sizeof(path), "%s/" SL_LANDING_MANIFEST, audit->dirs[d]) < (int)sizeof(path))
-            (void)sl_fs_posix()->list(sl_fs_posix(), path, zone_list_json, &listing);
-    }
-}
-
 void audit_zone_load(struct audit *audit)
 {
     for (uint32_t d = 0; d < audit->dirs_count; d++) {
@@ -220,7 +192,9 @@ static void zone_prove_file(struct audit *audit, struct audit_flush *flush, uint
         return;
     }
     audit->sinks[flush->sink].files++;
-    if (sl_landing_file_crc(sl_fs_posix(), path, &crc32c, &bytes, &err) != 0) {
+    if (sl_landing_file_crc(sl_fs_posix(), path, &crc32c, &bytes, &err) != 0 && /* a server may have renamed it just now */
+        (!flush->pending || !audit_zone_path(audit, flush, file, path) ||
+         sl_landing_file_crc(sl_fs_posix(), path, &crc32c, &bytes, &err) != 0)) {
         zone_damaged(audit, flush, err.text);
         return;
     }
@@ -284,61 +258,106 @@ static bool zone_is_our_name(const char *name)
 
 struct zone_walk {
     struct audit *audit;
-    const char *root;
-    const struct zone_known *known;
-    uint32_t owner, depth;
-    char path[PATH_MAX]; /* relative to root; "" at first */
+    uint32_t dir, depth;
+    char path[PATH_MAX]; /* relative to the dir; "" at first */
 };
 
-static void zone_stranger(struct zone_walk *walk, const char *name, const char *relative)
+static void zone_remember(struct audit *audit, uint32_t dir, const char *path)
 {
-    struct audit *audit = walk->audit;
-    uint32_t sink = audit->dirs_sink[walk->owner];
+    if ((audit->names_count & (audit->names_count - 1)) == 0) /* a power of two is full */
+        audit->names = audit_realloc(audit->names, (audit->names_count == 0 ? 1 : 2 * audit->names_count) * sizeof(*audit->names));
+    audit->names[audit->names_count++] = (struct audit_name){dir, strdup(path)};
+}
 
-    if (zone_is_our_name(name)) {
-        audit_say(audit, AUDIT_ERROR, "orphan", "%s/%s has a name of ours, but no manifest names it: its manifest was removed", walk->root,
-                  relative);
-        return;
-    }
-    if (sink != UINT32_MAX)
-        audit->sinks[sink].foreign++;
-    audit_say(audit, AUDIT_NOTE, "foreign", "%s/%s is not ours and was left alone", walk->root, relative);
+/* Of our own folder, only the manifests count. */
+static bool zone_skips(const struct zone_walk *walk, const char *name)
+{
+    return strcmp(walk->path, SL_LANDING_HIDDEN) == 0 && strcmp(name, "manifest") != 0;
 }
 
 static int zone_visit(void *user, const char *name)
 {
     struct zone_walk *walk = user;
-    struct zone_walk inner = *walk;
-    const char *key = inner.path;
+    struct zone_walk *inner;
     struct sl_fs_stat stat;
     char full[PATH_MAX];
+    int rc = 0;
 
-    if (walk->path[0] == '\0' && strcmp(name, SL_LANDING_HIDDEN) == 0)
+    if (zone_skips(walk, name))
         return 0;
-    if (snprintf(inner.path, sizeof(inner.path), "%s%s%s", walk->path, walk->path[0] == '\0' ? "" : "/", name) >= (int)sizeof(inner.path) ||
-        snprintf(full, sizeof(full), "%s/%s", walk->root, inner.path) >= (int)sizeof(full) ||
-        sl_fs_posix()->stat(sl_fs_posix(), full, &stat) != 0)
-        return 0;
-    if (stat.is_dir) {
-        inner.depth++;
-        return inner.depth > ZONE_DEPTH ? 0 : sl_fs_posix()->list(sl_fs_posix(), full, zone_visit, &inner);
+    inner = audit_alloc(sizeof(*inner));
+    *inner = (struct zone_walk){.audit = walk->audit, .dir = walk->dir, .depth = walk->depth + 1};
+    if (snprintf(inner->path, sizeof(inner->path), "%s%s%s", walk->path, walk->path[0] == '\0' ? "" : "/", name) < (int)sizeof(inner->path) &&
+        snprintf(full, sizeof(full), "%s/%s", walk->audit->dirs[walk->dir], inner->path) < (int)sizeof(full) &&
+        sl_fs_posix()->stat(sl_fs_posix(), full, &stat) == 0) {
+        if (!stat.is_dir)
+            zone_remember(walk->audit, walk->dir, inner->path);
+        else if (inner->depth <= ZONE_DEPTH)
+            rc = sl_fs_posix()->list(sl_fs_posix(), full, zone_visit, inner);
     }
-    if (walk->known->count == 0 || bsearch(&key, walk->known->names, walk->known->count, sizeof(char *), zone_name_order) == NULL)
-        zone_stranger(walk, name, inner.path);
-    return 0;
+    free(inner);
+    return rc;
 }
 
-static void zone_walk_dir(struct audit *audit, uint32_t d)
+void audit_zone_look(struct audit *audit)
+{
+    for (uint32_t d = 0; d < audit->dirs_count; d++) {
+        struct zone_walk *walk = audit_alloc(sizeof(*walk));
+        int rc;
+        *walk = (struct zone_walk){.audit = audit, .dir = d};
+        rc = sl_fs_posix()->list(sl_fs_posix(), audit->dirs[d], zone_visit, walk);
+        if (rc < 0)
+            audit_say(audit, AUDIT_ERROR, "damaged", "cannot list %s: %s", audit->dirs[d], strerror(-rc));
+        free(walk);
+    }
+}
+
+static void zone_stranger(struct audit *audit, const struct audit_name *name)
+{
+    const char *dir = audit->dirs[name->dir], *slash = strrchr(name->path, '/');
+    uint32_t sink = audit->dirs_sink[name->dir];
+
+    if (zone_is_our_name(slash != NULL ? slash + 1 : name->path)) {
+        audit_say(audit, AUDIT_ERROR, "orphan", "%s/%s has a name of ours, but no manifest names it: its manifest was removed", dir,
+                  name->path);
+        return;
+    }
+    if (sink != UINT32_MAX)
+        audit->sinks[sink].foreign++;
+    audit_say(audit, AUDIT_NOTE, "foreign", "%s/%s is not ours and was left alone", dir, name->path);
+}
+
+/* A readable copy is written before its manifest, so alone it stands only for a flush whose entry is still in the commit. */
+static void zone_copy(struct audit *audit, const struct audit_name *name)
+{
+    const char *file = name->path + sizeof(SL_LANDING_MANIFEST); /* behind the slash */
+    size_t bytes = strlen(file);
+
+    if (!zone_ends_with(file, ".json"))
+        return;
+    for (uint32_t f = 0; f < audit->flushes_count; f++) {
+        const struct audit_flush *flush = audit->flushes[f];
+        if (flush->dir == audit->dirs[name->dir] && strlen(flush->name) == bytes - 5 && strncmp(flush->name, file, bytes - 5) == 0)
+            return;
+    }
+    audit_say(audit, AUDIT_ERROR, "manifest", "%s/%s stands alone: the manifest %.*s.entry was removed or is damaged",
+              audit->dirs[name->dir], name->path, (int)bytes - 5, file);
+}
+
+static void zone_judge_names(struct audit *audit, uint32_t d)
 {
     struct zone_known known = zone_known_of(audit, audit->dirs[d]);
-    struct zone_walk *walk = audit_alloc(sizeof(*walk));
-    int rc;
 
-    *walk = (struct zone_walk){.audit = audit, .root = audit->dirs[d], .known = &known, .owner = d};
-    rc = sl_fs_posix()->list(sl_fs_posix(), audit->dirs[d], zone_visit, walk);
-    if (rc < 0)
-        audit_say(audit, AUDIT_ERROR, "damaged", "cannot list %s: %s", audit->dirs[d], strerror(-rc));
-    free(walk);
+    for (uint32_t i = 0; i < audit->names_count; i++) {
+        const struct audit_name *name = &audit->names[i];
+        const char *key = name->path;
+        if (name->dir != d)
+            continue;
+        if (strncmp(name->path, SL_LANDING_MANIFEST "/", sizeof(SL_LANDING_MANIFEST)) == 0)
+            zone_copy(audit, name);
+        else if (known.count == 0 || bsearch(&key, known.names, known.count, sizeof(char *), zone_name_order) == NULL)
+            zone_stranger(audit, name);
+    }
     free((void *)known.names);
 }
 
@@ -354,11 +373,10 @@ void audit_zone_prove(struct audit *audit)
     for (uint32_t f = 0; f < audit->flushes_count; f++) {
         struct audit_flush *flush = audit->flushes[f];
         audit_progress(audit, "flushes read", f, audit->flushes_count);
-        for (uint32_t i = 0; i < flush->entry->files_count; i++)
+        for (uint32_t i = 0; !flush->later && i < flush->entry->files_count; i++)
             zone_prove_file(audit, flush, i);
         zone_say_expired(audit, flush);
     }
-    zone_check_json(audit);
     for (uint32_t d = 0; d < audit->dirs_count; d++)
-        zone_walk_dir(audit, d);
+        zone_judge_names(audit, d);
 }
