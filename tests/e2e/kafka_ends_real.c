@@ -182,6 +182,12 @@ void sl_slot_done(struct sl_slot *opaque, void *sink, const struct sl_ref *refs,
     of(opaque)->refused += outcome == SL_REFUSED ? count : 0;
 }
 
+void sl_slot_refused(struct sl_slot *opaque, void *sink, const struct sl_refused *record, const struct sl_err *why)
+{
+    (void)sink, (void)record, (void)why;
+    of(opaque)->refused++;
+}
+
 /* ---- driving the source ---- */
 static struct slot *slot_new(const char *node)
 {
@@ -258,7 +264,7 @@ static int slot_turn(struct slot *slot)
     if (got == 1)
         take(slot, &batch);
     else
-        usleep(2000);
+        usleep(2000); /* poll */
     return got;
 }
 
@@ -374,7 +380,7 @@ static void make(const char *topic, int partitions)
 {
     admin(topic, partitions, 0);
     while (!exists(topic))
-        usleep(20000);
+        usleep(20000); /* poll */
 }
 
 static void on_report(void *user, void *opaque, int status, const struct sl_err *err)
@@ -406,7 +412,7 @@ static void fill(const char *topic, int partitions, int count, const char *paylo
     }
     while (done < count) {
         (void)log->kind->reports(sender, on_report, &done, &err);
-        usleep(2000);
+        usleep(2000); /* poll */
     }
     log->kind->sender_close(sender);
 }
@@ -496,7 +502,7 @@ static void another_topic_of_that_name_is_held(void)
     slot_close(slot);
     admin("fickle", -1, 0);
     while (exists("fickle"))
-        usleep(50000);
+        usleep(50000); /* poll */
     make("fickle", 1);
     fill("fickle", 1, 200, "after", 5);
     slot = slot_new("n");
@@ -506,7 +512,7 @@ static void another_topic_of_that_name_is_held(void)
     slot_close(slot);
     admin("fickle", -1, 0);
     while (exists("fickle"))
-        usleep(50000);
+        usleep(50000); /* poll */
     make("fickle", 1);
     fill("fickle", 1, 10, "short", 5);
     slot = slot_new("n");
@@ -612,7 +618,7 @@ static void a_record_carries_its_origin_and_is_acknowledged(void)
     CHECK(sl_sink_kafka.submit(sink, &parcel, &err) == 0);
     while (sl_sink_kafka.drain(sink) == 0) {
         CHECK(sl_sink_kafka.turn(sink, sl_clock_now_ns(), &wake_ns, &err) == 0);
-        usleep(2000);
+        usleep(2000); /* poll */
     }
     CHECK(slot->done == 49 && slot->refused == 1);
     CHECK(sl_sink_kafka.credit(sink) == slot->api.share_bytes);

@@ -153,7 +153,7 @@ static void test_the_digest_sees_settings_and_not_spelling(void **state)
     struct sl_topology *plain = load_small("", "");
     struct sl_topology *same =
         load_small(", when_full: wait, \"required\": true",
-                   "max_age: 720h\nx-notes: anything\ndead_letters: { dir: dead, type: files }\n");
+                   "max_age: 720h\nx-notes: anything\ndead_letters: { dir: dead/t, type: files }\n");
     struct sl_topology *other = load_small(", on_refused: drop", "");
     struct sl_topology *where = load_small(", where: { a: 1 }", ""),
                        *quoted = load_small(", where: { a: \"1\" }", "");
