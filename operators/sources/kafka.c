@@ -113,7 +113,7 @@ static int kafka_open(void *self, const struct sl_api *api, const void *config, 
     const struct kafka_config *c = config;
     char instance[512];
     struct sl_klog_consumer_settings settings = {
-        .topics = c->topics, .cooperative = c->assignor == 1, .queue_bytes = api->share_bytes, .read_committed = true,
+        .topics = c->topics, .cooperative = c->assignor == KAFKA_COOPERATIVE, .queue_bytes = api->share_bytes, .read_committed = true,
         .want_headers = c->headers, .session_timeout_ms = c->session_timeout / 1000000, .properties = &c->librdkafka,
         .wake = kafka_wake, .user = source, .event = kafka_on_event,
     };

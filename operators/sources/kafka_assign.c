@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { KAFKA_BEYOND_TRIES = 5 };
 #define KAFKA_RETRY_NS 1000000000ull
@@ -300,14 +301,70 @@ static void assignment_cancel(struct kafka_source *source)
     event_pop(source);
 }
 
+static bool list_names(const struct sl_klog_list *list, const struct kafka_item *item)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->items[i].partition == item->number && strcmp(list->items[i].topic, item->topic) == 0)
+            return true;
+    return false;
+}
+
+/* Assignments that wait behind the event under way. */
+static void assignments_drop_waiting(struct kafka_source *source)
+{
+    struct kafka_event **at = source->events == NULL ? &source->events : &source->events->next;
+
+    while (*at != NULL) {
+        struct kafka_event *event = *at;
+
+        if (event->kind != SL_KLOG_ASSIGN) {
+            at = &event->next;
+            continue;
+        }
+        *at = event->next;
+        sl_klog_list_fini(&event->list);
+        free(event);
+    }
+    source->events_end = source->events == NULL ? &source->events : at;
+}
+
+static bool item_is_leaving(const struct kafka_source *source, const struct kafka_item *item)
+{
+    for (const struct kafka_event *event = source->events; event != NULL; event = event->next)
+        if (event->kind != SL_KLOG_ASSIGN && list_names(&event->list, item))
+            return true;
+    return false;
+}
+
+/* An eager assignment is the whole of it. Where a changed topic made the client join again before its last one was answered, no
+ * revocation comes between the two: what is not answered is dropped, and what was answered just then is lost. */
+static int assignment_replace(struct kafka_source *source)
+{
+    struct sl_klog_list lost = {NULL, 0};
+    int status = 0;
+
+    assignment_cancel(source);
+    assignments_drop_waiting(source);
+    for (uint32_t i = 0; i < source->items_count && status == 0; i++)
+        if (!item_is_leaving(source, source->items[i]))
+            status = sl_klog_list_add(&lost, source->items[i]->topic, source->items[i]->number, -1, NULL, 0);
+    if (status == 0 && lost.count > 0)
+        status = event_push(source, SL_KLOG_LOST, &lost);
+    sl_klog_list_fini(&lost);
+    return status;
+}
+
 static void on_group(struct kafka_source *source, enum sl_klog_event_kind kind, const struct sl_klog_list *list)
 {
     struct sl_err err;
+    int status = 0;
 
     source->api->tally(source->api->env, source, KAFKA_REBALANCES, 1);
     if (kind != SL_KLOG_ASSIGN)
         assignment_cancel(source);
-    if (event_push(source, kind, list) != 0) {
+    else if (source->config->assignor != KAFKA_COOPERATIVE)
+        status = assignment_replace(source);
+    if (status != 0 || event_push(source, kind, list) != 0) {
         (void)sl_fail(&err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "source %s: no memory for a rebalance", source->api->component);
         kafka_fail(source, &err);
     }

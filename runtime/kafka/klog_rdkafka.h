@@ -75,6 +75,8 @@ struct sl_klog_consumer {
     const struct sl_connection *connection;
     char *group, *instance_id;
     enum klog_owed owed; /* what librdkafka waits for */
+    void *generation;    /* eager: the group's metadata as of the last assignment, written out; NULL: none */
+    size_t generation_bytes;
     bool closing;
     uint64_t forwarded_ns; /* when the queues were last forwarded */
     struct klog_place *places;
@@ -114,6 +116,7 @@ int sl_klog_consumer_open(struct sl_klog *log, const struct sl_klog_consumer_set
 int sl_klog_consumer_poll(struct sl_klog_consumer *consumer, struct sl_klog_message *messages, uint32_t max, struct sl_err *err);
 int sl_klog_consumer_starved(struct sl_klog_consumer *consumer);
 void sl_klog_consumer_close(struct sl_klog_consumer *consumer);
+void sl_klog_generation_forget(struct sl_klog_consumer *consumer);
 int sl_klog_assign(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, void *const *users, struct sl_err *err);
 int sl_klog_unassign(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, struct sl_err *err);
 int sl_klog_seek(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t offset, struct sl_err *err);

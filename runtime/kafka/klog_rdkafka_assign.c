@@ -186,6 +186,50 @@ static void rebalance_answer(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *li
     }
 }
 
+/* The library may join again over an assignment that was not answered yet, and then knows a newer generation than the one that our
+ * partitions are from: a commit for them under the newer name would be let through although they may be another member's. */
+static bool generation_write(const rd_kafka_consumer_group_metadata_t *native, void **ret_data, size_t *ret_bytes)
+{
+    rd_kafka_error_t *error = native == NULL ? NULL : rd_kafka_consumer_group_metadata_write(native, ret_data, ret_bytes);
+
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    return native != NULL && error == NULL;
+}
+
+void sl_klog_generation_forget(struct sl_klog_consumer *consumer)
+{
+    if (consumer->generation != NULL)
+        rd_kafka_mem_free(consumer->rk, consumer->generation);
+    consumer->generation = NULL;
+    consumer->generation_bytes = 0;
+}
+
+static void generation_note(struct sl_klog_consumer *consumer)
+{
+    rd_kafka_consumer_group_metadata_t *native = rd_kafka_consumer_group_metadata(consumer->rk);
+
+    sl_klog_generation_forget(consumer);
+    if (!generation_write(native, &consumer->generation, &consumer->generation_bytes))
+        consumer->generation = NULL;
+    if (native != NULL)
+        rd_kafka_consumer_group_metadata_destroy(native);
+}
+
+/* Cooperative members keep partitions over generations. */
+static bool generation_is_ours(const struct sl_klog_consumer *consumer, const rd_kafka_consumer_group_metadata_t *native)
+{
+    void *data = NULL;
+    size_t bytes = 0;
+    bool ours = consumer_cooperates(consumer);
+
+    if (!ours && generation_write(native, &data, &bytes))
+        ours = consumer->generation != NULL && bytes == consumer->generation_bytes && memcmp(data, consumer->generation, bytes) == 0;
+    if (data != NULL)
+        rd_kafka_mem_free(consumer->rk, data);
+    return ours;
+}
+
 void sl_klog_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     struct sl_klog_consumer *consumer = opaque;
@@ -207,6 +251,8 @@ void sl_klog_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_
             abort(); /* a partition that nobody hears of would be read by nobody */
     if (revoked)
         kind = rd_kafka_assignment_lost(rk) ? SL_KLOG_LOST : SL_KLOG_REVOKE;
+    if (assigned)
+        generation_note(consumer);
     consumer->owed = assigned ? KLOG_OWED_ASSIGN : KLOG_OWED_UNASSIGN;
     consumer->settings.event(consumer->settings.user, kind, &copy, NULL);
     sl_klog_list_fini(&copy);
@@ -407,7 +453,7 @@ struct sl_klog_group *sl_klog_group_snapshot(struct sl_klog_consumer *consumer)
 
     if (member != NULL)
         rd_kafka_mem_free(consumer->rk, member);
-    if (native != NULL && named && !rd_kafka_assignment_lost(consumer->rk))
+    if (native != NULL && named && !rd_kafka_assignment_lost(consumer->rk) && generation_is_ours(consumer, native))
         group = malloc(sizeof(*group));
     if (group != NULL)
         group->native = native;

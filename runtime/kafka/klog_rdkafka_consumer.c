@@ -376,6 +376,7 @@ void sl_klog_consumer_close(struct sl_klog_consumer *consumer)
     if (consumer->rk != NULL)
         (void)rd_kafka_consumer_close(consumer->rk); /* the rebalance callback answers by itself now */
     sl_klog_places_clear(consumer);
+    sl_klog_generation_forget(consumer);
     if (consumer->control != NULL) {
         rd_kafka_queue_destroy(consumer->control);
         rd_kafka_queue_destroy(consumer->fetched);

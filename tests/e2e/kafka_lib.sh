@@ -13,22 +13,26 @@ start_kafka() {
     replicas=$1
 }
 
-# make_topic NAME PARTITIONS [CONFIG=VALUE...]
-make_topic() {
+# make_topic NAME PARTITIONS [CONFIG=VALUE...]; try_topic: the same, may fail
+try_topic() {
     local name=$1 partitions=$2 config=()
     shift 2
     for setting; do config+=(--config "$setting"); done
     kafka tool TopicCommand --create --topic "$name" --partitions "$partitions" --replication-factor "$replicas" \
-        "${config[@]}" >/dev/null || die "topic $name"
+        "${config[@]}" >/dev/null 2>&1
 }
+make_topic() { try_topic "$@" || die "topic $1 was not made"; }
 
 # fill TOPIC PARTITIONS FROM COUNT: numbered records, zstd batches, one producer a partition
 fill() {
     local p
-    for ((p = 0; p < $2; p++)); do
-        "$support/numbered" "$p" "$3" "$4" | kcat -P -q -b "$brokers" -t "$1" -p "$p" -X acks=all -X linger.ms=20 \
-            -X compression.codec=zstd -X enable.idempotence=true || die "producing to $1 $p"
-    done
+    for ((p = 0; p < $2; p++)); do fill_one "$1" "$p" "$p" "$3" "$4" || die "producing to $1 $p"; done
+}
+
+# fill_one TOPIC PARTITION P FROM COUNT: records numbered as those of P into one partition; fails as kcat does
+fill_one() {
+    "$support/numbered" "$3" "$4" "$5" | kcat -P -q -b "$brokers" -t "$1" -p "$2" -X acks=all -X linger.ms=20 -X compression.codec=zstd \
+        -X enable.idempotence=true
 }
 
 # topology FILE [every] [extra lines]: kafka in, landing zone by service
@@ -38,7 +42,7 @@ name: ${topology_name:-kills}
 consumers: ${consumers:-2}
 commit: { every: 200ms }
 sources:
-  logs: { type: kafka, brokers: ["${brokers//,/\", \"}"], topics: [${topic:-logs}], group: ${group:-kills}, session_timeout: 6s }
+  logs: { type: kafka, brokers: ["${brokers//,/\", \"}"], topics: ["${topic:-logs}"], group: ${group:-kills}, session_timeout: ${session:-6s}${source_more:-} }
 operators:
   parsed: { type: parse, inputs: [logs], format: json }
 sinks:
@@ -96,11 +100,11 @@ pick() {
     echo "${choice[RANDOM % $#]}"
 }
 
-# told NODE KEY: the sum of a number in the status of each of its partitions (0 while it does not answer)
+# told NODE KEY: the sum of a number in the status of each of its partitions; of key count their number (0 while it does not answer)
 told() {
     { curl -s --max-time 2 --unix-socket "$work/$1/control.sock" http://sluice/status || true; } |
         python3 -c 'import json, sys
-try: print(sum(row[sys.argv[1]] for topology in json.load(sys.stdin)["topologies"] for row in topology["sources"]))
+try: print(sum(row.get(sys.argv[1], 1) for topology in json.load(sys.stdin)["topologies"] for row in topology["sources"]))
 except ValueError: print(0)' "$2"
 }
 # drained SUM SECONDS: until the running nodes' committed offsets are SUM in all

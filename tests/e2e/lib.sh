@@ -79,3 +79,8 @@ wait_for() {
         pause_ms 50
     done
 }
+
+# fail_io: makes $work/fail_io.so; see tests/support/fail_io.c
+fail_io() {
+    "${CC:-cc}" -O1 -shared -fPIC -o "$work/fail_io.so" "$support/fail_io.c" -ldl || die 'fail_io.so was not built'
+}
