@@ -21,6 +21,21 @@ die() {
     exit 1
 }
 
+say_usage() {
+    printf '%s%s:%s %s; see --help\n' "$ink_red" "${0##*/}" "$ink_off" "$*" >&2
+    exit 2
+}
+interrupted() {
+    printf '\n%s: interrupted; the same command goes on from here\n' "${0##*/}" >&2
+    exit 130
+}
+
+# Everything that is built lies in build/.
+writable_root() {
+    mkdir -p "$root/build" 2>/dev/null && [ -w "$root/build" ] ||
+        die "cannot write to $root/build, where everything is built: clone the repository into a folder of yours"
+}
+
 # packages_missing PACKAGE...: prints those that are not installed, one a line.
 packages_missing() {
     local package
@@ -53,8 +68,8 @@ packages_need() {
         local prefix=()
         [ "$(id -u)" -eq 0 ] || prefix=(sudo -n)
         if ! { "${prefix[@]}" dpkg --configure -a && apt_quiet -f install "${missing[@]}"; } >>"$root/build/apt.log" 2>&1; then
-            tail -n 15 "$root/build/apt.log" >&2
-            die "apt could not install ${missing[*]}; the whole story is in build/apt.log"
+            grep -E '^(E|W|Err):' "$root/build/apt.log" | sort -u | head -n 8 >&2
+            die "apt could not install ${missing[*]} (is there a way to the network?); the whole story is in build/apt.log"
         fi
     fi
 }
