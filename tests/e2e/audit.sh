@@ -129,6 +129,8 @@ grep -q 'expired: flush' "$work/said" || die 'an expired file is not reported'
 grep -q 'foreign: .*/landing/README is not ours' "$work/said" || die 'a foreign file is not reported'
 [ "$(cat "$work/broken/landing/README")" = mine ] || die 'the foreign file was touched'
 mv "$work/in-0.ndjson" "$work/old-0.ndjson"
+good files data 'a renamed source'
+rm "$work/old-0.ndjson"
 audit files data || { cat "$work/said" >&2; die 'a source that is gone is no difference'; }
 grep -q 'no longer there; its records were not read again' "$work/said" || die 'the missing source is not reported'
 finish

@@ -121,8 +121,8 @@ static int spool_read(struct audit_reader *reader, uint64_t from, uint64_t upto,
 
 struct file_binding {
     char path[PATH_MAX];
+    uint64_t device, inode, head_hash;
     uint32_t head_bytes;
-    uint64_t head_hash;
     bool known;
 };
 
@@ -150,7 +150,7 @@ static void path_decode(const char *text, size_t bytes, char path[PATH_MAX])
 static void file_look_up(const struct audit *audit, const struct audit_partition *partition, struct file_binding *binding)
 {
     char book[PATH_MAX], *text = NULL, *line;
-    unsigned long long hash;
+    unsigned long long device, inode, hash;
     size_t bytes = 0;
     int path_at = -1;
 
@@ -160,9 +160,12 @@ static void file_look_up(const struct audit *audit, const struct audit_partition
         sl_fs_read_file(audit->fs, book, SOURCE_IDS_MAX, &text, &bytes) < 0)
         return;
     line = strstr(text, partition->id);
-    if (line != NULL && sscanf(line + strlen(partition->id), " %*u %*u %u %llx %n", &binding->head_bytes, &hash, &path_at) == 2 &&
+    if (line != NULL && sscanf(line + strlen(partition->id), " %llu %llu %u %llx %n", &device, &inode, &binding->head_bytes, &hash,
+                               &path_at) == 4 &&
         path_at > 0 && binding->head_bytes <= SOURCE_HEAD_MAX) {
         line += strlen(partition->id) + (size_t)path_at;
+        binding->device = device;
+        binding->inode = inode;
         binding->head_hash = hash;
         binding->known = true;
         path_decode(line, strcspn(line, "\n"), binding->path);
@@ -178,19 +181,50 @@ static bool file_head_fits(int fd, const struct file_binding *binding)
                                XXH3_64bits(head, binding->head_bytes) == binding->head_hash);
 }
 
+/* A renamed file (logrotate) mostly stays in its folder: the one with the inode that the id is bound to. */
+static int file_find_renamed(void *user, const char *name)
+{
+    struct file_binding *binding = user;
+    const char *slash = strrchr(binding->path, '/');
+    struct sl_fs_stat stat;
+    char path[PATH_MAX];
+
+    if (slash == NULL || snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - binding->path), binding->path, name) >= (int)sizeof(path) ||
+        sl_fs_posix()->stat(sl_fs_posix(), path, &stat) != 0 || stat.inode != binding->inode || stat.device != binding->device)
+        return 0;
+    memcpy(binding->path, path, sizeof(path));
+    return 1;
+}
+
+static int file_open_fitting(struct file_binding *binding)
+{
+    int fd = open(binding->path, O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0 && !file_head_fits(fd, binding)) {
+        (void)close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 static int file_open(struct audit_reader *reader, struct audit_partition *partition)
 {
     struct file_binding *binding = audit_alloc(sizeof(*binding));
     struct sl_fs *fs = sl_fs_posix();
     struct sl_fs_stat stat;
+    const char *slash;
 
     file_look_up(reader->audit, partition, binding);
-    reader->fd = open(binding->path, O_RDONLY | O_CLOEXEC);
+    reader->fd = file_open_fitting(binding);
+    if (reader->fd < 0 && binding->known && (slash = strrchr(binding->path, '/')) != NULL) {
+        char *dir = strndup(binding->path, (size_t)(slash - binding->path) + (slash == binding->path));
+        if (dir != NULL && fs->list(fs, dir, file_find_renamed, binding) == 1)
+            reader->fd = file_open_fitting(binding);
+        free(dir);
+    }
     if (reader->fd < 0)
-        (void)snprintf(partition->gone, sizeof(partition->gone), "the file %.180s is no longer there", binding->path);
-    else if (!file_head_fits(reader->fd, binding) || fs->fstat(fs, reader->fd, &stat) != 0)
-        (void)snprintf(partition->gone, sizeof(partition->gone), "%.180s is another file now", binding->path);
-    else {
+        (void)snprintf(partition->gone, sizeof(partition->gone), "the file that was %.170s is no longer there", partition->topic);
+    else if (fs->fstat(fs, reader->fd, &stat) == 0) {
         reader->size = stat.bytes;
         reader->mtime_unix_ms = stat.mtime_unix_ms;
     }
