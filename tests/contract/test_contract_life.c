@@ -4,6 +4,8 @@
 #include "tests/contract/contract.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
 
 enum { LIFE_TIMES = 1000 };
 
@@ -15,13 +17,29 @@ struct life {
 static struct life life;
 static uint32_t life_files, life_threads;
 
-/* Standard input at its end and standard output that takes all, for the kinds that use them. */
-static int plain_streams(void **state)
+static void *no_work(void *user)
+{
+    return user;
+}
+
+/* Standard input at its end, for the kind that reads it. A first thread, since with it a sanitizer's own comes and stays. */
+static int life_setup(void **state)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    pthread_t thread;
 
     (void)state;
+    if (pthread_create(&thread, NULL, no_work, NULL) != 0 || pthread_join(thread, NULL) != 0)
+        return -1;
     return null < 0 || dup2(null, 0) != 0 || close(null) != 0 ? -1 : 0;
+}
+
+/* A joined thread may stay in the kernel's list for a moment. */
+static uint32_t life_threads_left(uint32_t before)
+{
+    for (int i = 0; i < 10000 && contract_threads() > before; i++)
+        (void)usleep(1000); /* poll */
+    return contract_threads();
 }
 
 static int life_out = -1;
@@ -51,7 +69,7 @@ static void life_end(const struct sl_head *head)
     assert_int_equal(close(life_out), 0);
     if (contract_open_files() != life_files)
         fail_msg("%s: %u descriptors, %u before", head->name, contract_open_files(), life_files);
-    if (contract_threads() != life_threads)
+    if (life_threads_left(life_threads) > life_threads)
         fail_msg("%s: %u threads, %u before", head->name, contract_threads(), life_threads);
 }
 
@@ -182,5 +200,5 @@ int main(void)
         cmocka_unit_test(test_open_with_files_that_fail_says_so_and_leaves_nothing),
         cmocka_unit_test(test_open_without_room_for_fields_leaves_nothing),
     };
-    return cmocka_run_group_tests(tests, plain_streams, NULL);
+    return cmocka_run_group_tests(tests, life_setup, NULL);
 }
