@@ -133,9 +133,19 @@ static int files_folder_do(const struct files_place *place, const struct files_f
     return rc < 0 ? sl_fail(err, SL_E_IO, SL_REMEDY_RETRY, -rc, "%s %s: %s", verb, text, strerror(-rc)) : 0;
 }
 
+/* Made and synced before the commit; only what users' retention has removed since is made again. */
 static int files_folder_make(struct sl_fs *fs, const char *path)
 {
-    return sl_fs_mkdirs(fs, path, 0755);
+    struct sl_fs_stat known;
+
+    return fs->stat(fs, path, &known) == 0 && known.is_dir ? 0 : sl_fs_mkdirs(fs, path, 0755);
+}
+
+static int files_folder_mkdir(struct sl_fs *fs, const char *path)
+{
+    int rc = fs->mkdir(fs, path, 0755);
+
+    return rc == -EEXIST ? 0 : rc;
 }
 
 /* A folder may have been expired with all that was in it. */
@@ -146,16 +156,46 @@ static int files_folder_sync(struct sl_fs *fs, const char *path)
     return rc == -ENOENT ? 0 : rc;
 }
 
+/* Whether the first `bytes` of folder, up to a slash or its end, begin `other` too. */
+static bool files_folder_shares(const struct files_folder *folder, size_t bytes, const struct files_folder *other)
+{
+    return other != NULL && other->bytes >= bytes && (bytes == 0 || memcmp(other->name, folder->name, bytes) == 0) &&
+           (other->bytes == bytes || bytes == 0 || other->name[bytes] == '/');
+}
+
+/* Calls `what` for the folder's own prefixes, deepest last, that the one before it (in order) does not share; whole: itself too. */
+static int files_folder_each(const struct files_place *place, const struct files_folder *folder, const struct files_folder *before,
+                             bool whole, int (*what)(struct sl_fs *fs, const char *path), const char *verb, struct sl_err *err)
+{
+    int rc = 0;
+
+    for (size_t bytes = 0; rc == 0 && bytes <= folder->bytes; bytes++) {
+        struct files_folder prefix = {folder->name, bytes};
+        bool end = bytes == folder->bytes;
+        if ((!end && bytes > 0 && folder->name[bytes] != '/') || (end && !whole) || (whole && bytes == 0))
+            continue;
+        if (!files_folder_shares(folder, bytes, before) || (end && whole))
+            rc = files_folder_do(place, &prefix, what, verb, err);
+    }
+    return rc;
+}
+
+/* All folders first, then each parent synced once: ten thousand new ones in one folder cost one sync, not ten thousand. A folder
+ * that was there before may not be durable yet (its maker may have died), so its parent is synced as well. */
 int files_make_folders(const struct files_place *place, const struct sl_landing_entry *entry, struct sl_err *err)
 {
     uint32_t count = 0;
     struct files_folder *folders = files_folders(entry, &count);
-    int rc = 0;
+    int rc = folders == NULL ? 0 : sl_fs_mkdirs(place->fs, place->dir, 0755);
 
     if (folders == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for the folders of %u files", entry->files_count);
+    if (rc < 0)
+        rc = sl_fail(err, SL_E_IO, SL_REMEDY_RETRY, -rc, "make %s: %s", place->dir, strerror(-rc));
     for (uint32_t i = 0; rc == 0 && i < count; i++)
-        rc = files_folder_do(place, &folders[i], files_folder_make, "make", err);
+        rc = files_folder_each(place, &folders[i], i == 0 ? NULL : &folders[i - 1], true, files_folder_mkdir, "make", err);
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        rc = files_folder_each(place, &folders[i], i == 0 ? NULL : &folders[i - 1], false, place->fs->sync_dir, "sync folder", err);
     free(folders);
     return rc;
 }
