@@ -200,6 +200,19 @@ static void audit_own_dirs(struct audit *audit)
     }
 }
 
+/* Of several hosts' landing folders, those of some sink may be left out as a whole. */
+static void audit_skip_sinks(struct audit *audit)
+{
+    for (uint32_t s = 0; audit->cli->args_count > 1 && s < audit->sinks_count; s++) {
+        bool some = false;
+        for (uint32_t d = 0; d < audit->dirs_count; d++)
+            some = some || audit->dirs_sink[d] == s;
+        audit->sinks[s].skipped = !some;
+        if (!some)
+            audit_say(audit, AUDIT_NOTE, "skipped", "sink %s: none of the folders is a part of its zone; it was not audited", audit->sinks[s].name);
+    }
+}
+
 /* Which sink a named folder is a part of: its manifests say. */
 static int audit_dir_owner(void *user, const struct sl_landing_entry *entry, struct sl_err *err)
 {
@@ -276,6 +289,7 @@ static int audit_open(struct audit *audit)
     status = audit_named_dirs(audit);
     if (status == SL_EXIT_OK)
         audit_own_dirs(audit);
+    audit_skip_sinks(audit);
     return status;
 }
 

@@ -78,6 +78,7 @@ struct audit_sink {
     uint32_t component;
     const char *name;
     bool dead;       /* the dead letters' */
+    bool skipped;    /* folders were named, none of them this sink's, and it has none here */
     char zone[SL_ZONE_ID_BYTES + 1];
     uint64_t manifests, files, expired, records, bytes, foreign;
 };

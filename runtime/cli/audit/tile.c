@@ -95,7 +95,7 @@ static void lane_note_beginning(struct audit *audit, const struct audit_partitio
     const struct audit_lane *lane = &partition->lanes[s];
     uint64_t earliest = partition_earliest(audit, partition), first = lane->count > 0 ? lane->tiles[0].first : lane->mark;
 
-    if (audit->sinks[s].dead || earliest == UINT64_MAX || (lane->count == 0 && (!lane->marked || lane->began)) || first <= earliest)
+    if (audit->sinks[s].dead || audit->sinks[s].skipped || earliest == UINT64_MAX || (lane->count == 0 && (!lane->marked || lane->began)) || first <= earliest)
         return;
     audit_say(audit, AUDIT_NOTE, "begins late", "sink %s, %s: its manifests begin at %llu, those of other sinks at %llu; right if it joined the topology there",
               audit->sinks[s].name, audit_partition_name(partition), (unsigned long long)first, (unsigned long long)earliest);
@@ -140,6 +140,8 @@ static struct lane_bounds lane_bounds_of(const struct audit *audit, const struct
     uint64_t earliest = partition_earliest(audit, partition);
     struct lane_bounds bounds = {lane->count == 0 ? 0 : lane->tiles[0].first, lane_end(lane)};
 
+    if (audit->sinks[s].skipped)
+        return (struct lane_bounds){0, 0};
     if (audit->sinks[s].dead) {
         if (earliest != UINT64_MAX && (lane->count == 0 || earliest < bounds.first))
             bounds.first = earliest;
