@@ -53,7 +53,8 @@ static int begin(void **state)
     put(at("in.log"), text);
     (void)snprintf(text, sizeof(text),
                    "name: hand\nsources:\n  logs: { type: file, paths: [%s/in.log], read: once }\nsinks:\n"
-                   "  landing: { type: files, inputs: [logs], dir: landing, compression: none }\n", root);
+                   "  landing: { type: files, inputs: [logs], dir: landing, compression: none }\n",
+                   root);
     put(at("t.yaml"), text);
     return 0;
 }
@@ -83,13 +84,27 @@ static void flush(const struct hand *hand)
 {
     char name[SL_LANDING_NAME_BYTES], final[SL_LANDING_NAME_BYTES + 16], content[512] = "", dir[256], path[512];
     struct sl_landing_file file = {.temporary = ".sluice/tmp/n/1/0-0-0", .final = final, .records = hand->to - hand->from};
-    struct sl_landing_range range = {"logs", at("in.log"), FILE_ID, 0, (uint64_t)hand->from * LINE_BYTES,
-                                     (uint64_t)hand->to * LINE_BYTES, hand->to - hand->from};
+    struct sl_landing_range range = {"logs",
+                                     at("in.log"),
+                                     FILE_ID,
+                                     0,
+                                     (uint64_t)hand->from * LINE_BYTES,
+                                     (uint64_t)hand->to * LINE_BYTES,
+                                     hand->to - hand->from};
     uint64_t in = hand->account_in != 0 ? hand->account_in : hand->to - hand->from;
     struct sl_landing_account account = {.fates = {in, in}};
-    struct sl_landing_entry entry = {.zone = ZONE, .node = "n", .topology = hand->topology != NULL ? hand->topology : "hand",
-                                     .component = "landing", .epoch = 1, .number = hand->number, .files = &file, .ranges = &range,
-                                     .accounts = &account, .files_count = 1, .ranges_count = 1, .accounts_count = 1};
+    struct sl_landing_entry entry = {.zone = ZONE,
+                                     .node = "n",
+                                     .topology = hand->topology != NULL ? hand->topology : "hand",
+                                     .component = "landing",
+                                     .epoch = 1,
+                                     .number = hand->number,
+                                     .files = &file,
+                                     .ranges = &range,
+                                     .accounts = &account,
+                                     .files_count = 1,
+                                     .ranges_count = 1,
+                                     .accounts_count = 1};
     struct sl_err err;
     char *data;
     size_t bytes;
@@ -116,8 +131,14 @@ static void flush(const struct hand *hand)
 static int audit_with(const char *first_dir, const char *second_dir)
 {
     char program[] = "sluice", command[] = "audit", option[] = "--data-dir";
-    char *argv[] = {program, command, (char *)(uintptr_t)at("t.yaml"), option, (char *)(uintptr_t)at("data"),
-                    (char *)(uintptr_t)first_dir, (char *)(uintptr_t)second_dir, NULL};
+    char *argv[] = {program,
+                    command,
+                    (char *)(uintptr_t)at("t.yaml"),
+                    option,
+                    (char *)(uintptr_t)at("data"),
+                    (char *)(uintptr_t)first_dir,
+                    (char *)(uintptr_t)second_dir,
+                    NULL};
     struct sl_cli cli = {.registry = &sl_registry_builtin, .commands = sl_cli_commands()};
     size_t bytes = 0;
     int status;
@@ -322,12 +343,22 @@ static void digests_see_what_they_should(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH(what_agrees_is_good), WITH(a_hole_is_lost_with_count_and_first), WITH(a_beginning_that_is_missing_is_a_hole),
-        WITH(an_overlap_is_doubled), WITH(another_body_is_found_by_the_digest), WITH(a_record_twice_instead_of_another_is_found),
-        WITH(order_does_not_matter_to_the_digest), WITH(an_account_that_says_otherwise_is_named), WITH(hosts_parts_are_one_zone),
-        WITH(another_topologys_zone_is_refused), WITH(a_missing_file_is_expired_not_wrong),
-        WITH(strangers_are_left_alone_and_orphans_named), WITH(damaged_manifests_never_crash), WITH(a_source_that_is_gone_is_said),
-        WITH(nothing_committed_is_no_proof), cmocka_unit_test(digests_see_what_they_should),
+        WITH(what_agrees_is_good),
+        WITH(a_hole_is_lost_with_count_and_first),
+        WITH(a_beginning_that_is_missing_is_a_hole),
+        WITH(an_overlap_is_doubled),
+        WITH(another_body_is_found_by_the_digest),
+        WITH(a_record_twice_instead_of_another_is_found),
+        WITH(order_does_not_matter_to_the_digest),
+        WITH(an_account_that_says_otherwise_is_named),
+        WITH(hosts_parts_are_one_zone),
+        WITH(another_topologys_zone_is_refused),
+        WITH(a_missing_file_is_expired_not_wrong),
+        WITH(strangers_are_left_alone_and_orphans_named),
+        WITH(damaged_manifests_never_crash),
+        WITH(a_source_that_is_gone_is_said),
+        WITH(nothing_committed_is_no_proof),
+        cmocka_unit_test(digests_see_what_they_should),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,6 @@
-/* test_audit_kafka.c: the audit's Kafka reader over the modelled log: whatever the segments, it gives each readable record of a range
- * once and in order, with its key, headers and null payload; markers, aborted and compacted records and what retention has removed
- * are holes; nothing is ever committed.
- * SPDX-License-Identifier: Apache-2.0 */
+/* test_audit_kafka.c: the audit's Kafka reader over the modelled log: whatever the segments, it gives each readable record of a
+ * range once and in order, with its key, headers and null payload; markers, aborted and compacted records and what retention has
+ * removed are holes; nothing is ever committed. SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +37,8 @@ static int begin(void **state)
     file = fdopen(fd, "w");
     assert_non_null(file);
     (void)fputs("name: live\nsources:\n  logs: { type: kafka, brokers: [\"model:1\"], topics: [in], headers: true }\n"
-                "sinks:\n  landing: { type: files, inputs: [logs], dir: landing }\n", file);
+                "sinks:\n  landing: { type: files, inputs: [logs], dir: landing }\n",
+                file);
     assert_int_equal(fclose(file), 0);
     memset(&audit, 0, sizeof(audit));
     sl_diags_init(&diags);
@@ -75,8 +75,12 @@ static int end(void **state)
 static void append(int32_t partition, const char *payload, const char *key)
 {
     struct sl_header header = {sl_slice_of("h"), sl_slice_of("v")};
-    struct sl_klog_record record = {.topic = "in", .partition = partition, .payload = sl_slice_of(payload != NULL ? payload : ""),
-                                    .null_payload = payload == NULL, .headers = &header, .headers_count = 1};
+    struct sl_klog_record record = {.topic = "in",
+                                    .partition = partition,
+                                    .payload = sl_slice_of(payload != NULL ? payload : ""),
+                                    .null_payload = payload == NULL,
+                                    .headers = &header,
+                                    .headers_count = 1};
     if (key != NULL)
         record.key = sl_slice_of(key);
     (void)sl_model_append(model, &record);
@@ -271,8 +275,11 @@ static void nothing_is_committed_and_the_group_is_not_joined(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH(any_segments_give_each_record_once), WITH(retention_and_compaction_are_holes), WITH(a_partition_that_is_gone_is_said),
-        WITH(keys_headers_and_nulls_come_along), WITH(nothing_is_committed_and_the_group_is_not_joined),
+        WITH(any_segments_give_each_record_once),
+        WITH(retention_and_compaction_are_holes),
+        WITH(a_partition_that_is_gone_is_said),
+        WITH(keys_headers_and_nulls_come_along),
+        WITH(nothing_is_committed_and_the_group_is_not_joined),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

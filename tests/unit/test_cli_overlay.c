@@ -154,6 +154,18 @@ static void test_paths_outside_are_refused(void **state)
     assert_int_equal(fs->unlink(fs, beside), -EXDEV);
 }
 
+/* Durable mkdir asks about each folder on the way, from / on. */
+static void test_folders_that_lead_to_root_are_there(void **state)
+{
+    struct sl_fs_stat stat;
+    (void)state;
+    assert_int_equal(sl_fs_mkdirs(fs, at("d/new"), 0755), 0);
+    assert_int_equal(fs->stat(fs, "/tmp", &stat), 0);
+    assert_int_equal(fs->mkdir(fs, "/tmp", 0755), -EEXIST);
+    assert_int_equal(fs->mkdir(fs, "/tmp/other", 0755), -EXDEV);
+    assert_int_equal(access(at("d/new"), F_OK), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +173,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_new_removed_and_renamed_names, begin, end),
         cmocka_unit_test_setup_teardown(test_exclusive_creation_sees_what_is_below, begin, end),
         cmocka_unit_test_setup_teardown(test_paths_outside_are_refused, begin, end),
+        cmocka_unit_test_setup_teardown(test_folders_that_lead_to_root_are_there, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,9 +134,8 @@ struct audit_partition *audit_partition_of(struct audit *audit, const char *sour
 static void audit_print_diags(struct audit *audit, const struct sl_diags *diags)
 {
     for (uint32_t i = 0; i < diags->count; i++)
-        (void)fprintf(audit->cli->err, "%s:%u:%u: %s\n    %s\n", diags->items[i].file, diags->items[i].line,
-                      diags->items[i].column, diags->items[i].text,
-                      diags->items[i].remedy != NULL ? diags->items[i].remedy : "");
+        (void)fprintf(audit->cli->err, "%s:%u:%u: %s\n    %s\n", diags->items[i].file, diags->items[i].line, diags->items[i].column,
+                      diags->items[i].text, diags->items[i].remedy != NULL ? diags->items[i].remedy : "");
 }
 
 static int audit_load(struct audit *audit)
@@ -170,8 +169,8 @@ static void audit_take_sinks(struct audit *audit)
     audit->sinks = audit_alloc(topology->components_count * sizeof(*audit->sinks));
     for (uint32_t c = 0; c < topology->components_count; c++)
         if (audit_is_zone(&topology->components[c]))
-            audit->sinks[audit->sinks_count++] = (struct audit_sink){
-                .component = c, .name = topology->components[c].name, .dead = (int)c == topology->dead_letters};
+            audit->sinks[audit->sinks_count++] =
+                (struct audit_sink){.component = c, .name = topology->components[c].name, .dead = (int)c == topology->dead_letters};
 }
 
 static void audit_add_dir(struct audit *audit, const char *path, uint32_t sink)
@@ -209,7 +208,8 @@ static void audit_skip_sinks(struct audit *audit)
             some = some || audit->dirs_sink[d] == s;
         audit->sinks[s].skipped = !some;
         if (!some)
-            audit_say(audit, AUDIT_NOTE, "skipped", "sink %s: none of the folders is a part of its zone; it was not audited", audit->sinks[s].name);
+            audit_say(audit, AUDIT_NOTE, "skipped", "sink %s: none of the folders is a part of its zone; it was not audited",
+                      audit->sinks[s].name);
     }
 }
 
@@ -344,8 +344,10 @@ static int audit_run(struct audit *audit)
     audit_zone_load(audit);
     audit_commit_join(audit);
     if (audit->flushes_count == 0 && audit->errors == 0)
-        return sl_cli_say(audit->cli, SL_EXIT_FAILED, "no manifest of topology %s below %s: nothing has been committed, or the landing "
-                          "folders lie elsewhere (name them behind the topology)", audit->topology->name, audit->data_dir);
+        return sl_cli_say(audit->cli, SL_EXIT_FAILED,
+                          "no manifest of topology %s below %s: nothing has been committed, or the landing "
+                          "folders lie elsewhere (name them behind the topology)",
+                          audit->topology->name, audit->data_dir);
     audit_tile_all(audit);
     audit_zone_prove(audit);
     if (audit_replay(audit, NULL, NULL, &err) != 0)

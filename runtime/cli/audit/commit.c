@@ -39,8 +39,8 @@ static void commit_take_mark(struct audit_commit *look, const struct sl_commit_k
     uint32_t incarnation;
 
     if (sl_mark_scan(value, &mark, &incarnation) != 0) {
-        audit_say(look->audit, AUDIT_ERROR, "commit", "the committed mark of sink %s for %s %s cannot be read", key->sink, key->topic,
-                  key->id);
+        audit_say(look->audit, AUDIT_ERROR, "commit", "the committed mark of sink %s for %s %s cannot be read", key->sink,
+                  key->topic, key->id);
         return;
     }
     partition = audit_partition_of(look->audit, key->source, key->topic, key->id, incarnation);
@@ -159,8 +159,9 @@ static void commit_join(struct audit *audit, const struct commit_part *parts, ui
         (void)sl_landing_entry_free(entry);
         return;
     }
-    audit_say(audit, AUDIT_NOTE, "pending", "flush %s of sink %s is committed and not yet published: the next start will rename its files",
-              name, audit->sinks[parts[0].sink].name);
+    audit_say(audit, AUDIT_NOTE, "pending",
+              "flush %s of sink %s is committed and not yet published: the next start will rename its files", name,
+              audit->sinks[parts[0].sink].name);
     flush = audit_zone_add(audit, entry, commit_dir(audit, entry, parts[0].sink), parts[0].sink);
     flush->pending = true;
 }
@@ -245,8 +246,8 @@ static void commit_kafka(struct audit_commit *look, const struct sl_component *s
     if (kind->partition_count(audit->klog, connection, topic, &partitions, &err) != 0 || partitions == 0 ||
         kind->scan(audit->klog, connection, topic, sl_commit_partition(look->group, partitions), &offset, commit_topic_each, look,
                    &err) != 0) {
-        audit_say(look->audit, AUDIT_NOTE, "commit", "the commit topic %s was not read (%s): whether the last manifests are there cannot be told",
-                  topic, err.text);
+        audit_say(look->audit, AUDIT_NOTE, "commit",
+                  "the commit topic %s was not read (%s): whether the last manifests are there cannot be told", topic, err.text);
         return;
     }
     look->whole = true;

@@ -34,9 +34,10 @@ static void compare_ranges(struct audit *audit, struct audit_flush *flush)
             continue;
         partition = audit_partition_of(audit, range->source, range->topic, range->id, range->incarnation);
         partition->lanes[flush->sink].wrong = true;
-        audit_say(audit, AUDIT_ERROR, "count", "sink %s, %s [%" PRIu64 ", %" PRIu64 "), flush %s: %" PRIu64
-                  " delivered, the source read again gives %" PRIu64, flush_sink(audit, flush), audit_partition_name(partition),
-                  range->first, range->next, flush->name, range->delivered, flush->delivered[r]);
+        audit_say(audit, AUDIT_ERROR, "count",
+                  "sink %s, %s [%" PRIu64 ", %" PRIu64 "), flush %s: %" PRIu64 " delivered, the source read again gives %" PRIu64,
+                  flush_sink(audit, flush), audit_partition_name(partition), range->first, range->next, flush->name,
+                  range->delivered, flush->delivered[r]);
     }
 }
 
@@ -51,7 +52,8 @@ static void account_row(struct audit *audit, struct audit_flush *flush, const st
         if (said->fates[f] == again->fates[f])
             continue;
         flush_mark_wrong(audit, flush);
-        audit_say(audit, AUDIT_ERROR, "account", "sink %s, flush %s, service %.*s, level %s: %" PRIu64 " %s, the source read again gives %" PRIu64,
+        audit_say(audit, AUDIT_ERROR, "account",
+                  "sink %s, flush %s, service %.*s, level %s: %" PRIu64 " %s, the source read again gives %" PRIu64,
                   flush_sink(audit, flush), flush->name, service.bytes > 0 ? (int)service.bytes : 6,
                   service.bytes > 0 ? service.data : "(none)", sl_level_name((enum sl_level)said->level), said->fates[f],
                   compare_fates[f], again->fates[f]);
@@ -77,7 +79,8 @@ static void compare_accounts(struct audit *audit, struct audit_flush *flush)
             (void)sl_ledger_row(&said, component, flush->account.rows[i].service, flush->account.rows[i].level);
     for (uint32_t i = 0; i < said.rows_cap; i++)
         if (said.rows[i].sink != 0)
-            account_row(audit, flush, &said.rows[i], sl_ledger_row(&flush->account, component, said.rows[i].service, said.rows[i].level));
+            account_row(audit, flush, &said.rows[i],
+                        sl_ledger_row(&flush->account, component, said.rows[i].service, said.rows[i].level));
     sl_ledger_fini(&said);
 }
 
@@ -85,8 +88,8 @@ static void compare_accounts(struct audit *audit, struct audit_flush *flush)
 
 struct hunt_row { /* one body */
     struct audit_hash hash;
-    uint32_t lines, wanted; /* in the files, and by the second reading */
-    uint32_t file, line;    /* its last line, from 1 */
+    uint32_t lines, wanted;                  /* in the files, and by the second reading */
+    uint32_t file, line;                     /* its last line, from 1 */
     const struct audit_partition *partition; /* of a record that became it; NULL: of none */
 };
 
@@ -180,7 +183,8 @@ static void hunt_surplus(struct hunt *hunt)
     if (surplus + hunt->missing == 0 || (hunt->strange && hunt->missing == 0))
         flush_mark_wrong(hunt->audit, hunt->flush); /* which partition it was cannot be told */
     if (surplus > AUDIT_FIRSTS || hunt->missing > AUDIT_FIRSTS)
-        audit_say(hunt->audit, AUDIT_ERROR, "digest", "sink %s, flush %s: %" PRIu64 " records missing and %" PRIu64 " lines too many in all",
+        audit_say(hunt->audit, AUDIT_ERROR, "digest",
+                  "sink %s, flush %s: %" PRIu64 " records missing and %" PRIu64 " lines too many in all",
                   flush_sink(hunt->audit, hunt->flush), hunt->flush->name, hunt->missing, surplus);
 }
 
@@ -195,7 +199,8 @@ static void compare_hunt(struct audit *audit, struct audit_flush *flush)
         hunt.file = i;
         hunt.line = 0;
         if (audit_zone_path(audit, flush, i, path))
-            (void)sl_landing_lines_as(sl_fs_posix(), path, flush->entry->files[i].final, hunt_line, &hunt, &err); /* damage was said before */
+            (void)sl_landing_lines_as(sl_fs_posix(), path, flush->entry->files[i].final, hunt_line, &hunt,
+                                      &err); /* damage was said before */
     }
     if (audit_replay(audit, flush, &hooks, &err) != 0)
         audit_say(audit, AUDIT_ERROR, "replay", "reading flush %s again failed: %s", flush->name, err.text);
@@ -215,8 +220,9 @@ static void compare_flush(struct audit *audit, struct audit_flush *flush)
     compare_accounts(audit, flush);
     if (flush->expired > 0 || digest_same(&flush->found, &flush->again))
         return;
-    audit_say(audit, AUDIT_ERROR, "digest", "sink %s, flush %s: its files hold %" PRIu64 " records, the source read again gives %" PRIu64
-              "%s", flush_sink(audit, flush), flush->name, flush->found.records, flush->again.records,
+    audit_say(audit, AUDIT_ERROR, "digest",
+              "sink %s, flush %s: its files hold %" PRIu64 " records, the source read again gives %" PRIu64 "%s",
+              flush_sink(audit, flush), flush->name, flush->found.records, flush->again.records,
               flush->found.records == flush->again.records ? " with other bodies" : "");
     compare_hunt(audit, flush);
 }

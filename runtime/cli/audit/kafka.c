@@ -21,7 +21,7 @@ struct audit_kafka {
     struct sl_klog_consumer *consumer;
     char group[512];
     bool headers, joined, fatal;
-    struct sl_klog_list assigned;      /* what the group gave us */
+    struct sl_klog_list assigned;            /* what the group gave us */
     const struct audit_partition *partition; /* taken on, or NULL */
     int32_t number;
     uint64_t position;
@@ -109,7 +109,8 @@ static void kafka_event(void *user, enum sl_klog_event_kind kind, const struct s
         (void)calls->unassign(kafka->consumer, list, &kafka->failure);
         if (kafka->partition != NULL) {
             kafka->fatal = true;
-            (void)sl_fail(&kafka->failure, SL_E_BROKER, SL_REMEDY_RETRY, 0, "the group took the partition away while it was read; run the audit again");
+            (void)sl_fail(&kafka->failure, SL_E_BROKER, SL_REMEDY_RETRY, 0,
+                          "the group took the partition away while it was read; run the audit again");
         }
         break;
     case SL_KLOG_FATAL:
@@ -155,10 +156,16 @@ static int kafka_join(struct audit_kafka *kafka, struct sl_err *err)
     const struct sl_strings *topics = audit_setting(kafka->source, "topics", SL_F_STRINGS);
     const uint64_t *session_ns = audit_setting(kafka->source, "session_timeout", SL_F_DURATION);
     struct sl_connection own;
-    struct sl_klog_consumer_settings settings = {
-        .connection = audit_kafka_connection(audit, kafka->source, &own), .group = kafka->group, .queue_bytes = KAFKA_QUEUE_BYTES,
-        .read_committed = true, .want_headers = kafka->headers, .session_timeout_ms = session_ns == NULL ? 0 : *session_ns / 1000000,
-        .properties = audit_setting(kafka->source, "librdkafka", SL_F_MAP), .wake = kafka_wake, .user = kafka, .event = kafka_event};
+    struct sl_klog_consumer_settings settings = {.connection = audit_kafka_connection(audit, kafka->source, &own),
+                                                 .group = kafka->group,
+                                                 .queue_bytes = KAFKA_QUEUE_BYTES,
+                                                 .read_committed = true,
+                                                 .want_headers = kafka->headers,
+                                                 .session_timeout_ms = session_ns == NULL ? 0 : *session_ns / 1000000,
+                                                 .properties = audit_setting(kafka->source, "librdkafka", SL_F_MAP),
+                                                 .wake = kafka_wake,
+                                                 .user = kafka,
+                                                 .event = kafka_event};
     uint64_t until_ns = sl_clock_now_ns() + KAFKA_PATIENCE_NS;
 
     if (settings.connection == NULL || topics == NULL)
@@ -235,7 +242,8 @@ int audit_kafka_begin(struct audit *audit, struct audit_partition *partition, st
             return -(int)err->code;
     }
     if (!kafka_has(kafka, partition, number)) {
-        (void)snprintf(partition->gone, sizeof(partition->gone), "topic %.150s has no partition %d any more", partition->topic, number);
+        (void)snprintf(partition->gone, sizeof(partition->gone), "topic %.150s has no partition %d any more", partition->topic,
+                       number);
         return 0;
     }
     if (kafka_low(kafka, partition, number, err) != 0)
@@ -359,7 +367,8 @@ static int kafka_take(struct audit_kafka *kafka, uint64_t upto, struct sl_batch 
         batch->large = message->payload.bytes > max;
         bytes += message->payload.bytes;
         if (!batch_take(batch, message, kafka->headers))
-            return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "a batch of %s needs more memory than it may have", kafka->partition->topic);
+            return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "a batch of %s needs more memory than it may have",
+                           kafka->partition->topic);
     }
     return 0;
 }

@@ -64,8 +64,8 @@ static void print_sink(const struct audit *audit, uint32_t s, int width)
     FILE *out = audit->cli->out;
     char bytes[24];
 
-    (void)fprintf(out, "%s%s: zone %s, %" PRIu64 " manifests, %" PRIu64 " files with %" PRIu64 " %s (%s)", s > 0 ? "\n" : "", sink->name,
-                  sink->zone[0] != '\0' ? sink->zone : "(none)", sink->manifests, sink->files, sink->records,
+    (void)fprintf(out, "%s%s: zone %s, %" PRIu64 " manifests, %" PRIu64 " files with %" PRIu64 " %s (%s)", s > 0 ? "\n" : "",
+                  sink->name, sink->zone[0] != '\0' ? sink->zone : "(none)", sink->manifests, sink->files, sink->records,
                   sink->dead ? "dead letters" : "records", sl_cli_print_bytes(sink->bytes, bytes));
     if (sink->expired > 0)
         (void)fprintf(out, ", %" PRIu64 " expired", sink->expired);
@@ -74,8 +74,8 @@ static void print_sink(const struct audit *audit, uint32_t s, int width)
     (void)fputc('\n', out);
     if (sink->manifests == 0)
         return;
-    (void)fprintf(out, "  %-*s %24s %10s %10s %10s %10s %8s  %s\n", width, "partition", "offsets", "delivered", "in", "filtered", "sampled",
-                  "dead", "verdict");
+    (void)fprintf(out, "  %-*s %24s %10s %10s %10s %10s %8s  %s\n", width, "partition", "offsets", "delivered", "in", "filtered",
+                  "sampled", "dead", "verdict");
     for (uint32_t p = 0; p < audit->partitions_count; p++)
         if (audit->partitions[p]->lanes[s].count > 0)
             print_lane(audit, audit->partitions[p], &audit->partitions[p]->lanes[s], width);

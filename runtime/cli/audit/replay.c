@@ -1,10 +1,9 @@
 /* replay.c: the second reading: a slot of the topology's own operators and conditions, driven in this process, whose source
  * hands out the segments of the audited ranges and whose sinks count and hash what reaches them.
  *
- * One segment at a time: the source hands out nothing of the next before what the slot's ledger gained has been booked to the flushes
- * whose tiles hold the segment. Time stands still and nothing is committed: only decisions that are functions of the record and
- * its origin are repeatable, and these are all that exactly-once sinks may depend on.
- * SPDX-License-Identifier: Apache-2.0 */
+ * One segment at a time: the source hands out nothing of the next before what the slot's ledger gained has been booked to the
+ * flushes whose tiles hold the segment. Time stands still and nothing is committed: only decisions that are functions of the record
+ * and its origin are repeatable, and these are all that exactly-once sinks may depend on. SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,8 +15,8 @@
 #include "runtime/store/commit_log.h"
 
 enum {
-    REPLAY_IDLE_MAX = 10000,  /* turns without a batch: the slot takes a few to start */
-    REPLAY_PARTITIONS = 256,  /* of one slot; then a new one, for a status walks over all of them */
+    REPLAY_IDLE_MAX = 10000, /* turns without a batch: the slot takes a few to start */
+    REPLAY_PARTITIONS = 256, /* of one slot; then a new one, for a status walks over all of them */
 };
 
 struct replay_source;
@@ -28,7 +27,7 @@ struct replay {
     const struct audit_flush *only;
     const struct audit_replay_hooks *hooks;
     struct sl_slot *slot;
-    struct sl_ledger before; /* the slot's ledger at the last booking */
+    struct sl_ledger before;        /* the slot's ledger at the last booking */
     struct replay_source **sources; /* by component */
     struct audit_reader *reader;
     const struct audit_segment *segment; /* being read, or NULL */
@@ -159,7 +158,8 @@ static void replay_take(struct replay_sink *sink, const struct sl_parcel *parcel
     for (uint32_t i = 0; i < parcel->count; i++) {
         struct audit_hash hash = audit_hash_of(parcel->items[i].body, letters);
         if (replay->hooks != NULL)
-            replay->hooks->body(replay->hooks->user, replay->partition, tile, parcel->view->batch->offset[parcel->items[i].row], hash);
+            replay->hooks->body(replay->hooks->user, replay->partition, tile, parcel->view->batch->offset[parcel->items[i].row],
+                                hash);
         else
             audit_digest_add(&tile->flush->again, hash);
     }
@@ -260,12 +260,13 @@ static void book_hole(struct replay *replay, uint32_t s, uint64_t records)
     if (records > 0) {
         lane->wrong = true;
         lane->missing += records;
-        audit_say(audit, AUDIT_ERROR, "lost", "sink %s, %s: no manifest covers offsets %llu to %llu; %llu %s missing, first at %llu",
-                  audit->sinks[s].name, name, (unsigned long long)segment->first, (unsigned long long)segment->next - 1,
-                  (unsigned long long)records, audit->sinks[s].dead ? "dead letters are" : "records are",
-                  (unsigned long long)replay->first_missing);
+        audit_say(audit, AUDIT_ERROR, "lost",
+                  "sink %s, %s: no manifest covers offsets %llu to %llu; %llu %s missing, first at %llu", audit->sinks[s].name,
+                  name, (unsigned long long)segment->first, (unsigned long long)segment->next - 1, (unsigned long long)records,
+                  audit->sinks[s].dead ? "dead letters are" : "records are", (unsigned long long)replay->first_missing);
     } else if (!audit->sinks[s].dead) {
-        audit_say(audit, AUDIT_NOTE, "gap", "sink %s, %s: no manifest covers offsets %llu to %llu, and the source has no record there%s",
+        audit_say(audit, AUDIT_NOTE, "gap",
+                  "sink %s, %s: no manifest covers offsets %llu to %llu, and the source has no record there%s",
                   audit->sinks[s].name, name, (unsigned long long)segment->first, (unsigned long long)segment->next - 1,
                   segment->first < segment->partition->low ? " any more (retention)" : "");
     }
@@ -343,8 +344,9 @@ static int replay_segment(void *user, const struct audit_segment *segment)
         replay_turn(replay);
         idle = replay->position == before ? idle + 1 : 0;
         if (idle == REPLAY_IDLE_MAX)
-            replay->failed = sl_fail(&replay->failure, SL_E_STOPPED, SL_REMEDY_HALT, 0, "the second reading of %s stands still at %llu",
-                                     audit_partition_name(segment->partition), (unsigned long long)before);
+            replay->failed =
+                sl_fail(&replay->failure, SL_E_STOPPED, SL_REMEDY_HALT, 0, "the second reading of %s stands still at %llu",
+                        audit_partition_name(segment->partition), (unsigned long long)before);
         if (replay->audit->replayed % (64 * SL_BATCH_RECORDS) < SL_BATCH_RECORDS)
             audit_progress(replay->audit, "records read again", replay->audit->replayed, 0);
     }
@@ -374,7 +376,8 @@ static int replay_partition(struct replay *replay, struct audit_partition *parti
     if (rc != 0)
         return rc;
     if (partition->gone[0] != '\0' && replay->hooks == NULL)
-        audit_say(audit, AUDIT_NOTE, "unproved", "%s: %s; its records were not read again", audit_partition_name(partition), partition->gone);
+        audit_say(audit, AUDIT_NOTE, "unproved", "%s: %s; its records were not read again", audit_partition_name(partition),
+                  partition->gone);
     replay->partition = partition;
     replay->assigned = NULL;
     rc = audit_tile_segments(audit, partition, replay->only, replay_segment, replay);
@@ -402,7 +405,8 @@ static void replay_disguise(struct replay *replay)
 /* A slot for some partitions. */
 static int replay_some(struct replay *replay, const struct sl_shared *shared, uint32_t first, uint32_t count)
 {
-    struct sl_env env = {replay, sl_fs_posix(), NULL, replay_now, replay_unix, replay_random, replay_submit, replay_wake, replay_log};
+    struct sl_env env = {replay,        sl_fs_posix(), NULL,        replay_now, replay_unix,
+                         replay_random, replay_submit, replay_wake, replay_log};
 
     if (sl_ledger_init(&replay->before) != 0)
         return sl_fail(&replay->failure, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
@@ -423,9 +427,16 @@ static int replay_drive(struct replay *replay, struct sl_commit_log *log, const 
     uint32_t left = replay->audit->partitions_count;
     void **shares = audit_alloc(replay->topology.components_count * sizeof(void *));
     uint64_t numbers = 0;
-    struct sl_shared shared = {.topology = &replay->topology, .node = "audit", .data_dir = dir, .epoch = 1, .slots = 1,
-                               .memory_bytes = process->memory_bytes, .max_record_bytes = process->max_record_bytes,
-                               .commit_log = log, .component_shared = shares, .flush_number = &numbers};
+    struct sl_shared shared = {.topology = &replay->topology,
+                               .node = "audit",
+                               .data_dir = dir,
+                               .epoch = 1,
+                               .slots = 1,
+                               .memory_bytes = process->memory_bytes,
+                               .max_record_bytes = process->max_record_bytes,
+                               .commit_log = log,
+                               .component_shared = shares,
+                               .flush_number = &numbers};
 
     for (uint32_t c = 0; c < replay->topology.components_count; c++)
         if (replay->topology.components[c].role != SL_OPERATOR)

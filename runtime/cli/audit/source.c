@@ -21,8 +21,8 @@ struct audit_reader {
     struct audit *audit;
     struct sl_spool_reader *spool;
     uint64_t position; /* of the spool reader */
-    bool kafka; /* audit->kafka reads it */
-    int fd; /* of a file, else -1 */
+    bool kafka;        /* audit->kafka reads it */
+    int fd;            /* of a file, else -1 */
     uint64_t size;
     int64_t mtime_unix_ms;
 };
@@ -43,9 +43,14 @@ static uint64_t source_now_ns(void *env)
 
 static int spool_open(struct audit *audit, struct sl_err *err)
 {
-    struct sl_spool_settings settings = {.segment_bytes = 64 << 20, .hold_bytes = UINT64_MAX, .hold_age_ns = UINT64_MAX,
-                                         .fsync = SL_SPOOL_OFF, .append_queue_bytes = 1 << 20, .unix_ms = source_unix_ms,
-                                         .now_ns = source_now_ns, .no_thread = true};
+    struct sl_spool_settings settings = {.segment_bytes = 64 << 20,
+                                         .hold_bytes = UINT64_MAX,
+                                         .hold_age_ns = UINT64_MAX,
+                                         .fsync = SL_SPOOL_OFF,
+                                         .append_queue_bytes = 1 << 20,
+                                         .unix_ms = source_unix_ms,
+                                         .now_ns = source_now_ns,
+                                         .no_thread = true};
     char path[PATH_MAX];
 
     if (audit->spool != NULL)
@@ -160,8 +165,9 @@ static void file_look_up(const struct audit *audit, const struct audit_partition
         sl_fs_read_file(audit->fs, book, SOURCE_IDS_MAX, &text, &bytes) < 0)
         return;
     line = strstr(text, partition->id);
-    if (line != NULL && sscanf(line + strlen(partition->id), " %llu %llu %u %llx %n", &device, &inode, &binding->head_bytes, &hash,
-                               &path_at) == 4 &&
+    if (line != NULL &&
+        sscanf(line + strlen(partition->id), " %llu %llu %u %llx %n", &device, &inode, &binding->head_bytes, &hash, &path_at) ==
+            4 &&
         path_at > 0 && binding->head_bytes <= SOURCE_HEAD_MAX) {
         line += strlen(partition->id) + (size_t)path_at;
         binding->device = device;
@@ -189,7 +195,8 @@ static int file_find_renamed(void *user, const char *name)
     struct sl_fs_stat stat;
     char path[PATH_MAX];
 
-    if (slash == NULL || snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - binding->path), binding->path, name) >= (int)sizeof(path) ||
+    if (slash == NULL ||
+        snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - binding->path), binding->path, name) >= (int)sizeof(path) ||
         sl_fs_posix()->stat(sl_fs_posix(), path, &stat) != 0 || stat.inode != binding->inode || stat.device != binding->device)
         return 0;
     memcpy(binding->path, path, sizeof(path));
@@ -277,8 +284,8 @@ static int file_read(struct audit_reader *reader, uint64_t from, uint64_t upto, 
         want = want > end - from ? end - from : want;
         data = sl_arena_alloc(batch->arena, want + SL_PAD);
         if (data == NULL || !batch_arrays(batch))
-            return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "a line of %llu bytes or more needs more memory than a batch may have",
-                           (unsigned long long)want);
+            return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0,
+                           "a line of %llu bytes or more needs more memory than a batch may have", (unsigned long long)want);
         got = pread(reader->fd, data, want, (off_t)from);
         if (got < (ssize_t)want)
             return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, got < 0 ? errno : 0, "reading the source file again: %s",

@@ -36,7 +36,8 @@ static void tile_collect(struct audit *audit)
         struct audit_flush *flush = audit->flushes[f];
         for (uint32_t r = 0; !flush->later && r < flush->entry->ranges_count; r++) {
             const struct sl_landing_range *range = &flush->entry->ranges[r];
-            struct audit_partition *partition = audit_partition_of(audit, range->source, range->topic, range->id, range->incarnation);
+            struct audit_partition *partition =
+                audit_partition_of(audit, range->source, range->topic, range->id, range->incarnation);
             if (range->first < range->next)
                 tile_add(&partition->lanes[flush->sink], (struct audit_tile){flush, r, range->first, range->next});
             else if (range->delivered > 0)
@@ -75,8 +76,10 @@ static void lane_check_mark(struct audit *audit, const struct audit_partition *p
     if (!lane->marked || lane->mark >= lane_end(lane))
         return;
     lane->wrong = true;
-    audit_say(audit, AUDIT_ERROR, "mark", "sink %s, %s: committed up to %llu, but manifests go on to %llu; what lies between would be delivered again",
-              audit->sinks[s].name, audit_partition_name(partition), (unsigned long long)lane->mark, (unsigned long long)lane_end(lane));
+    audit_say(audit, AUDIT_ERROR, "mark",
+              "sink %s, %s: committed up to %llu, but manifests go on to %llu; what lies between would be delivered again",
+              audit->sinks[s].name, audit_partition_name(partition), (unsigned long long)lane->mark,
+              (unsigned long long)lane_end(lane));
 }
 
 static uint64_t partition_earliest(const struct audit *audit, const struct audit_partition *partition)
@@ -95,9 +98,11 @@ static void lane_note_beginning(struct audit *audit, const struct audit_partitio
     const struct audit_lane *lane = &partition->lanes[s];
     uint64_t earliest = partition_earliest(audit, partition), first = lane->count > 0 ? lane->tiles[0].first : lane->mark;
 
-    if (audit->sinks[s].dead || audit->sinks[s].skipped || earliest == UINT64_MAX || (lane->count == 0 && (!lane->marked || lane->began)) || first <= earliest)
+    if (audit->sinks[s].dead || audit->sinks[s].skipped || earliest == UINT64_MAX ||
+        (lane->count == 0 && (!lane->marked || lane->began)) || first <= earliest)
         return;
-    audit_say(audit, AUDIT_NOTE, "begins late", "sink %s, %s: its manifests begin at %llu, those of other sinks at %llu; right if it joined the topology there",
+    audit_say(audit, AUDIT_NOTE, "begins late",
+              "sink %s, %s: its manifests begin at %llu, those of other sinks at %llu; right if it joined the topology there",
               audit->sinks[s].name, audit_partition_name(partition), (unsigned long long)first, (unsigned long long)earliest);
 }
 
@@ -132,8 +137,8 @@ struct lane_bounds {
     uint64_t first, next; /* what this sink is answerable for; first == next: nothing */
 };
 
-/* A sink is answerable from its first tile up to its mark. The one that begins earliest also for what the source had before; one that
- * joined the topology later cannot be. The dead letters' is answerable from where the others begin. */
+/* A sink is answerable from its first tile up to its mark. The one that begins earliest also for what the source had before; one
+ * that joined the topology later cannot be. The dead letters' is answerable from where the others begin. */
 static struct lane_bounds lane_bounds_of(const struct audit *audit, const struct audit_partition *partition, uint32_t s)
 {
     const struct audit_lane *lane = &partition->lanes[s];
@@ -204,7 +209,8 @@ static struct audit_tile *segment_tile(struct audit_lane *lane, uint32_t *at, ui
 static bool segment_wanted(const struct audit_segment *segment, uint32_t sinks, const struct audit_flush *only)
 {
     for (uint32_t s = 0; s < sinks; s++)
-        if (only == NULL ? segment->tiles[s] != NULL || segment->hole[s] : segment->tiles[s] != NULL && segment->tiles[s]->flush == only)
+        if (only == NULL ? segment->tiles[s] != NULL || segment->hole[s]
+                         : segment->tiles[s] != NULL && segment->tiles[s]->flush == only)
             return true;
     return false;
 }
@@ -214,7 +220,8 @@ int audit_tile_segments(struct audit *audit, struct audit_partition *partition, 
 {
     uint32_t sinks = audit->sinks_count, *at = audit_alloc(sinks * sizeof(*at));
     struct lane_bounds *bounds = audit_alloc(sinks * sizeof(*bounds));
-    struct audit_segment segment = {.partition = partition, .tiles = audit_alloc(sinks * sizeof(struct audit_tile *)),
+    struct audit_segment segment = {.partition = partition,
+                                    .tiles = audit_alloc(sinks * sizeof(struct audit_tile *)),
                                     .hole = audit_alloc(sinks * sizeof(bool))};
     uint64_t *cuts;
     size_t count;

@@ -46,7 +46,8 @@ static void zone_check_id(struct audit *audit, const struct sl_landing_entry *en
     if (row->zone[0] == '\0')
         (void)snprintf(row->zone, sizeof(row->zone), "%s", entry->zone);
     else if (strcmp(row->zone, entry->zone) != 0)
-        audit_say(audit, AUDIT_ERROR, "zone", "%s holds a manifest of zone %s, sink %s has zone %s", dir, entry->zone, row->name, row->zone);
+        audit_say(audit, AUDIT_ERROR, "zone", "%s holds a manifest of zone %s, sink %s has zone %s", dir, entry->zone, row->name,
+                  row->zone);
 }
 
 /* Counts that a flush says of itself: files hold what ranges delivered, and accounts balance. */
@@ -147,7 +148,8 @@ bool audit_zone_path(const struct audit *audit, const struct audit_flush *flush,
     (void)audit;
     if (flush->dir == NULL)
         return false;
-    if (snprintf(path, PATH_MAX, "%s/%s", flush->dir, row->final) < PATH_MAX && sl_fs_posix()->stat(sl_fs_posix(), path, &stat) == 0)
+    if (snprintf(path, PATH_MAX, "%s/%s", flush->dir, row->final) < PATH_MAX &&
+        sl_fs_posix()->stat(sl_fs_posix(), path, &stat) == 0)
         return true;
     return flush->pending && snprintf(path, PATH_MAX, "%s/%s", flush->dir, row->temporary) < PATH_MAX &&
            sl_fs_posix()->stat(sl_fs_posix(), path, &stat) == 0;
@@ -204,9 +206,9 @@ static void zone_prove_file(struct audit *audit, struct audit_flush *flush, uint
     audit->sinks[flush->sink].bytes += bytes;
     if (bytes == row->bytes && crc32c == row->crc32c && lines.records == row->records)
         return;
-    (void)snprintf(text, sizeof(text), "%s: %llu bytes with CRC32C %08x and %llu records; manifest %s says %llu, %08x and %llu", path,
-                   (unsigned long long)bytes, crc32c, (unsigned long long)lines.records, flush->name, (unsigned long long)row->bytes,
-                   row->crc32c, (unsigned long long)row->records);
+    (void)snprintf(text, sizeof(text), "%s: %llu bytes with CRC32C %08x and %llu records; manifest %s says %llu, %08x and %llu",
+                   path, (unsigned long long)bytes, crc32c, (unsigned long long)lines.records, flush->name,
+                   (unsigned long long)row->bytes, row->crc32c, (unsigned long long)row->records);
     zone_damaged(audit, flush, text);
 }
 
@@ -287,7 +289,8 @@ static int zone_visit(void *user, const char *name)
         return 0;
     inner = audit_alloc(sizeof(*inner));
     *inner = (struct zone_walk){.audit = walk->audit, .dir = walk->dir, .depth = walk->depth + 1};
-    if (snprintf(inner->path, sizeof(inner->path), "%s%s%s", walk->path, walk->path[0] == '\0' ? "" : "/", name) < (int)sizeof(inner->path) &&
+    if (snprintf(inner->path, sizeof(inner->path), "%s%s%s", walk->path, walk->path[0] == '\0' ? "" : "/", name) <
+            (int)sizeof(inner->path) &&
         snprintf(full, sizeof(full), "%s/%s", walk->audit->dirs[walk->dir], inner->path) < (int)sizeof(full) &&
         sl_fs_posix()->stat(sl_fs_posix(), full, &stat) == 0) {
         if (!stat.is_dir)
@@ -364,8 +367,9 @@ static void zone_judge_names(struct audit *audit, uint32_t d)
 static void zone_say_expired(struct audit *audit, const struct audit_flush *flush)
 {
     if (flush->expired > 0)
-        audit_say(audit, AUDIT_NOTE, "expired", "flush %s of sink %s: %u of its %u files are no longer there (first: %s)", flush->name,
-                  audit->sinks[flush->sink].name, flush->expired, flush->entry->files_count, flush->entry->files[0].final);
+        audit_say(audit, AUDIT_NOTE, "expired", "flush %s of sink %s: %u of its %u files are no longer there (first: %s)",
+                  flush->name, audit->sinks[flush->sink].name, flush->expired, flush->entry->files_count,
+                  flush->entry->files[0].final);
 }
 
 void audit_zone_prove(struct audit *audit)
