@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -746,12 +747,14 @@ static void http_unshare(void *shared)
     if (http->daemon != NULL) {
         MHD_socket listening = MHD_quiesce_daemon(http->daemon);
         if (listening != MHD_INVALID_SOCKET)
-            (void)close(listening);
+            (void)shutdown(listening, SHUT_RDWR); /* refuses at once; closed below, as the daemon's thread may still name it */
         (void)pthread_mutex_lock(&http->lock);
         atomic_store(&http->stopping, true);
         (void)pthread_mutex_unlock(&http->lock);
         http_drain(http);
         MHD_stop_daemon(http->daemon);
+        if (listening != MHD_INVALID_SOCKET)
+            (void)close(listening);
     }
     (void)sl_http_keys_free(http->keys);
     sl_front_fini(&http->front);

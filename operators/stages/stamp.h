@@ -10,4 +10,6 @@
 #define STAMP_GROUP "_g"
 #define STAMP_LAST STAMP_GROUP
 
+enum { STAMP_MEMBERS = 4 }; /* a header of macros alone would be no translation unit when it is compiled by itself */
+
 #endif
