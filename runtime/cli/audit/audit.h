@@ -54,6 +54,11 @@ struct audit_tile {
     uint64_t first, next;
 };
 
+/* Offsets that no tile covers; grows segment by segment while the partition is read. first == next: none. */
+struct audit_hole {
+    uint64_t first, next, records, first_record;
+};
+
 /* What a sink has of a partition. */
 struct audit_lane {
     struct audit_tile *tiles; /* ascending by first once audit_tile_all has run */
@@ -63,6 +68,7 @@ struct audit_lane {
     uint64_t mark;                    /* committed: everything below is done */
     uint64_t mark_again;              /* looked at once more after the manifests; 0: not looked at */
     uint64_t fates[SL_LANDING_FATES]; /* of the second reading, inside tiles */
+    struct audit_hole hole;
     uint64_t missing;                 /* of the second reading, records in holes */
 };
 

@@ -250,26 +250,42 @@ static void replay_turn(struct replay *replay)
 
 /* ---- booking ---- */
 
+/* A hole is said as a whole, once it has ended. */
+static void hole_say(struct audit *audit, struct audit_partition *partition, uint32_t s)
+{
+    struct audit_lane *lane = &partition->lanes[s];
+    struct audit_hole hole = lane->hole;
+
+    lane->hole = (struct audit_hole){0, 0, 0, 0};
+    if (hole.records > 0) {
+        lane->wrong = true;
+        lane->missing += hole.records;
+        audit_say(audit, AUDIT_ERROR, "lost", "sink %s, %s: no manifest covers offsets %llu to %llu; %llu %s %llu",
+                  audit->sinks[s].name, audit_partition_name(partition), (unsigned long long)hole.first,
+                  (unsigned long long)hole.next - 1, (unsigned long long)hole.records,
+                  audit->sinks[s].dead ? "dead letters are missing, the first at or behind" : "records are missing, first at",
+                  (unsigned long long)hole.first_record);
+    } else if (hole.first < hole.next && !audit->sinks[s].dead) {
+        audit_say(audit, AUDIT_NOTE, "gap",
+                  "sink %s, %s: no manifest covers offsets %llu to %llu, and the source has no record there%s",
+                  audit->sinks[s].name, audit_partition_name(partition), (unsigned long long)hole.first,
+                  (unsigned long long)hole.next - 1, hole.first < partition->low ? " any more (retention)" : "");
+    }
+}
+
 static void book_hole(struct replay *replay, uint32_t s, uint64_t records)
 {
     const struct audit_segment *segment = replay->segment;
-    struct audit_lane *lane = &segment->partition->lanes[s];
-    struct audit *audit = replay->audit;
-    const char *name = audit_partition_name(segment->partition);
+    struct audit_hole *hole = &segment->partition->lanes[s].hole;
 
-    if (records > 0) {
-        lane->wrong = true;
-        lane->missing += records;
-        audit_say(audit, AUDIT_ERROR, "lost",
-                  "sink %s, %s: no manifest covers offsets %llu to %llu; %llu %s missing, first at %llu", audit->sinks[s].name,
-                  name, (unsigned long long)segment->first, (unsigned long long)segment->next - 1, (unsigned long long)records,
-                  audit->sinks[s].dead ? "dead letters are" : "records are", (unsigned long long)replay->first_missing);
-    } else if (!audit->sinks[s].dead) {
-        audit_say(audit, AUDIT_NOTE, "gap",
-                  "sink %s, %s: no manifest covers offsets %llu to %llu, and the source has no record there%s",
-                  audit->sinks[s].name, name, (unsigned long long)segment->first, (unsigned long long)segment->next - 1,
-                  segment->first < segment->partition->low ? " any more (retention)" : "");
+    if (hole->first == hole->next || hole->next != segment->first) {
+        hole_say(replay->audit, segment->partition, s);
+        *hole = (struct audit_hole){.first = segment->first};
     }
+    if (hole->records == 0)
+        hole->first_record = replay->first_missing;
+    hole->records += records;
+    hole->next = segment->next;
 }
 
 static void book_row(struct replay *replay, const struct sl_ledger_row *row, uint64_t *hole_records)
@@ -381,6 +397,8 @@ static int replay_partition(struct replay *replay, struct audit_partition *parti
     replay->partition = partition;
     replay->assigned = NULL;
     rc = audit_tile_segments(audit, partition, replay->only, replay_segment, replay);
+    for (uint32_t s = 0; s < audit->sinks_count; s++)
+        hole_say(audit, partition, s);
     replay->reader = audit_reader_close(replay->reader);
     return rc;
 }
