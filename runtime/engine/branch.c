@@ -277,6 +277,8 @@ static int branch_dead(struct sl_slot *slot, const struct sl_view *root, struct 
         row->fates[SL_LIVE] += (uint64_t)count;
         row->fates[SL_DELIVERED] += (uint64_t)count;
         row->weight += count;
+        for (int i = 0; i < count; i++)
+            row->bytes += slot->items[i].body.bytes;
     }
     return 0;
 }

@@ -85,6 +85,8 @@ static bool flush_wanted(struct sl_slot *slot, uint64_t *wake_ns)
         if (sink->want_flush || slot->flush_all || sink->kind->want(sink->self, slot->now_ns) || flush_rhythm(slot, sink, wake_ns))
             sink->want_flush = wanted = true;
     }
+    if (wanted && slot->sinks[slot->dead_sink].flushed && slot->sinks[slot->dead_sink].open_items > 0)
+        slot->sinks[slot->dead_sink].want_flush = true; /* letters go along: alone they would hold the offsets for their own rhythm */
     return wanted;
 }
 
