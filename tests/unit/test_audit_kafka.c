@@ -1,6 +1,7 @@
 /* test_audit_kafka.c: the audit's Kafka reader over the modelled log: whatever the segments, it gives each readable record of a
  * range once and in order, with its key, headers and null payload; markers, aborted and compacted records and what retention has
- * removed are holes; nothing is ever committed. SPDX-License-Identifier: Apache-2.0 */
+ * removed are holes; nothing is ever committed.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

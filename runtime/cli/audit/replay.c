@@ -3,7 +3,8 @@
  *
  * One segment at a time: the source hands out nothing of the next before what the slot's ledger gained has been booked to the
  * flushes whose tiles hold the segment. Time stands still and nothing is committed: only decisions that are functions of the record
- * and its origin are repeatable, and these are all that exactly-once sinks may depend on. SPDX-License-Identifier: Apache-2.0 */
+ * and its origin are repeatable, and these are all that exactly-once sinks may depend on.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stdlib.h>
 #include <unistd.h>
