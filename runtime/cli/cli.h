@@ -53,6 +53,7 @@ struct sl_cli {
     uint32_t given_count;
     FILE *out, *err;
     bool color_out, color_err;
+    char config[4096]; /* sl_cli_config's */
 };
 
 /* The program: parses, runs one command, flushes. Returns the exit code. */
@@ -67,6 +68,8 @@ const struct sl_command *sl_cli_find(const struct sl_command *commands, const ch
 /* The last value given for an option of the running command's row, "" for a flag, NULL if it was not given. */
 const char *sl_cli_option(const struct sl_cli *cli, const char *name);
 bool sl_cli_has(const struct sl_cli *cli, const char *name);
+/* The process file: --config, else sluice.yaml beside the first topology file that is named, else NULL: all defaults. */
+const char *sl_cli_config(struct sl_cli *cli);
 /* Fills args, given. 0, or SL_EXIT_USAGE with the reason printed. argv[0] is the first word behind the command's name. */
 int sl_cli_parse(struct sl_cli *cli, int argc, char **argv);
 /* "sluice check: TEXT" and a newline on cli->err; returns exit_code. */

@@ -3,7 +3,9 @@
 #include "runtime/cli/cli.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/config/nearest.h"
 
@@ -109,4 +111,18 @@ const char *sl_cli_option(const struct sl_cli *cli, const char *name)
 bool sl_cli_has(const struct sl_cli *cli, const char *name)
 {
     return sl_cli_option(cli, name) != NULL;
+}
+
+const char *sl_cli_config(struct sl_cli *cli)
+{
+    const char *slash = cli->args_count > 0 ? strrchr(cli->args[0], '/') : NULL;
+
+    if (sl_cli_has(cli, "config"))
+        return sl_cli_option(cli, "config");
+    if (cli->args_count == 0)
+        return NULL;
+    if ((size_t)snprintf(cli->config, sizeof(cli->config), "%.*ssluice.yaml", slash == NULL ? 0 : (int)(slash - cli->args[0]) + 1,
+                         cli->args[0]) >= sizeof(cli->config))
+        return NULL;
+    return access(cli->config, R_OK) == 0 ? cli->config : NULL;
 }

@@ -25,6 +25,7 @@
 
 enum { RUN_PROGRESS_MS = 500, RUN_LOG_ROWS = 64 };
 #define RUN_LOG_QUIET_NS (5ull * SL_NS_PER_S)
+#define RUN_SIGNAL_ONCE_NS (200ull * SL_NS_PER_MS)
 
 struct run_said { /* the same message is printed once in five seconds, with how often it came */
     char text[160];
@@ -39,7 +40,7 @@ struct run {
     struct sl_host *host;
     struct sl_control *control;
     char socket[PATH_MAX];
-    uint64_t started_ns, ended_ns, records_before, for_ns;
+    uint64_t started_ns, ended_ns, records_before, for_ns, signal_ns;
     uv_loop_t loop;
     uv_signal_t interrupt, terminate;
     uv_timer_t deadline, progress;
@@ -202,11 +203,16 @@ static void run_on_signal(uv_signal_t *handle, int number)
 {
     struct run *run = handle->data;
 
+    uint64_t now_ns = sl_clock_now_ns();
+
+    if (run->draining && now_ns - run->signal_ns < RUN_SIGNAL_ONCE_NS)
+        return; /* one Ctrl-C that came twice, by way of a wrapper's process group */
     if (run->draining) {
         (void)fputs("sluice: ended at once; what was not committed is read again at the next start\n", run->cli->err);
         (void)fflush(run->cli->err);
         _exit(128 + number);
     }
+    run->signal_ns = now_ns;
     run_drain(run, number == SIGINT ? "interrupted" : "asked to end");
 }
 
@@ -313,7 +319,7 @@ static int run_load(struct run *run)
     int status = SL_EXIT_OK;
 
     sl_diags_init(&diags);
-    if (sl_process_load(sl_cli_option(run->cli, "config"), &diags, &run->process) != 0)
+    if (sl_process_load(sl_cli_config(run->cli), &diags, &run->process) != 0)
         status = SL_EXIT_FAILED;
     if (status == SL_EXIT_OK)
         status = run_override(run);

@@ -7,7 +7,7 @@
 #include "runtime/cli/commands.h"
 
 #define TABLE_JSON {"json", NULL, "Print one JSON document instead of text."}
-#define TABLE_CONFIG {"config", "FILE", "The process file (sluice.yaml); without it every setting has its default."}
+#define TABLE_CONFIG {"config", "FILE", "The process file; else sluice.yaml beside the topology; without one every setting has its default."}
 #define TABLE_SOCKET {"socket", "PATH", "Control socket of the server; else SLUICE_SOCKET, else the one in the data folder."}
 #define TABLE_DATA_DIR {"data-dir", "DIR", "Folder of all state (default ./sluice-data)."}
 

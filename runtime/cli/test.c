@@ -542,7 +542,7 @@ int sl_command_test(struct sl_cli *cli)
     char scratch[] = "/tmp/sluice-test-XXXXXX";
 
     sl_diags_init(&diags);
-    if (sl_process_load(sl_cli_option(cli, "config"), &diags, &process) != 0) {
+    if (sl_process_load(sl_cli_config(cli), &diags, &process) != 0) {
         for (uint32_t i = 0; i < diags.count; i++)
             (void)fprintf(cli->err, "%s:%u:%u: %s\n", diags.items[i].file, diags.items[i].line, diags.items[i].column, diags.items[i].text);
         sl_diags_fini(&diags);

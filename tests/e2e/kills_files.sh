@@ -7,7 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/lib.sh
 . "$here/lib.sh"
 
-records=$(count 25000 250000) # in each of 8 files
+records=$(count 50000 250000) # in each of 8 files
 kills=$(count 8 20)
 
 for p in 0 1 2 3 4 5 6 7; do "$support/numbered" $p 0 "$records" >"$work/in-$p.ndjson"; done
@@ -24,7 +24,7 @@ sinks:
   all: { type: files, inputs: [logs], dir: all, compression: none, roll: { bytes: 8MiB, every: 1s } }
 YAML
 
-kill_while "$kills" "$sluice" run "$work/t.yaml" --once --quiet --data-dir "$work/data"
+KILL_MS=${KILL_MS:-$(count 200 900)} kill_while "$kills" "$sluice" run "$work/t.yaml" --once --quiet --data-dir "$work/data"
 "$sluice" run "$work/t.yaml" --once --data-dir "$work/data" 2>&1 | tail -n 8
 "$support/landing_check" --partitions 8 --records "$records" "$work/data/landing"
 "$support/landing_check" --partitions 8 --records "$records" "$work/data/all"

@@ -144,7 +144,7 @@ static int audit_load(struct audit *audit)
     int status = SL_EXIT_OK;
 
     sl_diags_init(&diags);
-    if (sl_process_load(sl_cli_option(audit->cli, "config"), &diags, &audit->process) != 0 ||
+    if (sl_process_load(sl_cli_config(audit->cli), &diags, &audit->process) != 0 ||
         sl_topology_load(audit->cli->args[0], audit->cli->registry, audit->process, &diags, &audit->topology) != 0) {
         audit_print_diags(audit, &diags);
         status = SL_EXIT_FAILED;

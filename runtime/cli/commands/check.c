@@ -82,7 +82,7 @@ static void check_names(struct check_job *job)
 
 static void check_load(struct check_job *job)
 {
-    const char *config = sl_cli_option(job->cli, "config");
+    const char *config = sl_cli_config(job->cli);
     bool named = job->cli->args_count > 0;
 
     sl_diags_init(&job->process_diags);

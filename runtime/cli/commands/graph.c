@@ -103,7 +103,7 @@ int sl_command_graph(struct sl_cli *cli)
     if (format != NULL && strcmp(format, "dot") != 0 && strcmp(format, "mermaid") != 0)
         return sl_cli_say(cli, SL_EXIT_USAGE, "--format %s is not known; write dot or mermaid", format);
     sl_diags_init(&diags);
-    if (sl_process_load(sl_cli_option(cli, "config"), &diags, &process) != 0 ||
+    if (sl_process_load(sl_cli_config(cli), &diags, &process) != 0 ||
         sl_topology_load(cli->args[0], cli->registry, process, &diags, &topology) != 0)
         result = graph_refused(cli, &diags);
     else
