@@ -52,8 +52,11 @@ int sl_slot_positions_init(struct sl_slot *slot)
 
 void sl_slot_positions_fini(struct sl_slot *slot)
 {
-    for (uint32_t i = 0; i < slot->partitions_cap; i++)
+    for (uint32_t i = 0; i < slot->partitions_cap; i++) {
+        if (slot->partitions[i] != NULL)
+            free((void *)(uintptr_t)slot->partitions[i]->held);
         free(slot->partitions[i]);
+    }
     free(slot->partitions);
     free(slot->revoking);
     for (uint32_t s = 0; s < slot->sinks_count; s++)
