@@ -119,7 +119,7 @@ static void item_place(struct kafka_source *source, struct kafka_item *item, con
     if (item->partition->held != NULL)
         return;
     if (found->changed[0] != '\0') {
-        hold(source, item, SL_E_FORMAT, found->changed, "if that is meant, write sluice resume --source-changed");
+        hold(source, item, SL_E_FORMAT, found->changed, "if that is meant, give the source a new group:, which starts a new account");
         return;
     }
     if (found->unverified)
@@ -217,6 +217,7 @@ void kafka_look_done(struct sl_job *job)
             return;
         look_take(look);
         source->assignments++;
+        source->settled = true;
     }
     kafka_look_fini(look);
     event_pop(source);
@@ -231,6 +232,7 @@ static void revoke_done(void *user)
 
     assert(source->revoking && source->events != NULL);
     source->revoking = false;
+    source->settled = false;
     if (source->log->kind->unassign(source->consumer, &source->events->list, &err) != 0) {
         (void)sl_while(&err, "source %s", source->api->component);
         source->api->log(source->api->env, &err, "revocation");
