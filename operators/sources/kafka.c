@@ -212,12 +212,13 @@ static void kafka_lag(void *self, int64_t *ret_records, int64_t *ret_ms)
     }
 }
 
-/* The end of a partition was taken when it was assigned; a held one has none that could be waited for. */
+/* The end of a partition was taken when it was assigned; a held one has none that could be waited for. Between a revocation and the
+ * assignment that follows it nothing is ours, and nothing has ended. */
 static int kafka_at_end(void *self)
 {
     struct kafka_source *source = self;
 
-    if (source->assignments == 0 || source->events != NULL || source->look.out || source->pending_at < source->pending_count)
+    if (!source->settled || source->events != NULL || source->look.out || source->pending_at < source->pending_count)
         return 0;
     for (uint32_t i = 0; i < source->items_count; i++) {
         const struct kafka_item *item = source->items[i];

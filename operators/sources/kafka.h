@@ -104,6 +104,7 @@ struct kafka_source {
     struct kafka_item **items;
     uint32_t items_count;
     uint32_t assignments; /* handled so far */
+    bool settled;         /* the last event was an assignment: after a revocation another one comes */
     struct kafka_event *events, **events_end;
     bool revoking;
     struct kafka_look look, range;
