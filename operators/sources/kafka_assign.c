@@ -218,7 +218,6 @@ void kafka_look_done(struct sl_job *job)
         look_take(look);
         source->assignments++;
         source->settled = true;
-        source->settled = true;
     }
     kafka_look_fini(look);
     event_pop(source);
@@ -233,7 +232,6 @@ static void revoke_done(void *user)
 
     assert(source->revoking && source->events != NULL);
     source->revoking = false;
-    source->settled = false;
     source->settled = false;
     if (source->log->kind->unassign(source->consumer, &source->events->list, &err) != 0) {
         (void)sl_while(&err, "source %s", source->api->component);
