@@ -12,7 +12,8 @@
 
 #include "runtime/base/clock.h"
 
-enum { KLOG_PRODUCER_MAGIC = 0x6b6c7072, KLOG_INIT_MS = 60000, KLOG_SETTLE_MS = 60000 };
+enum { KLOG_PRODUCER_MAGIC = 0x6b6c7072, KLOG_INIT_MS = 60000, KLOG_SETTLE_MS = 60000,
+       KLOG_ABORT_FLUSH_MS = 1000 };
 
 struct sl_klog_producer {
     uint32_t magic;
@@ -148,6 +149,8 @@ int sl_klog_producer_abort(struct sl_klog_producer *producer, struct sl_err *err
     assert(producer->magic == KLOG_PRODUCER_MAGIC);
     if (!producer->open || producer->broken)
         return producer->broken ? sl_fail(err, SL_E_STOPPED, SL_REMEDY_FENCE, 0, "the producer %s is dead", producer->id) : 0;
+    /* an abort that overtakes the transaction's first records finds none open at the broker and fails (INVALID_TXN_STATE) */
+    (void)rd_kafka_flush(producer->rk, KLOG_ABORT_FLUSH_MS);
     while ((error = rd_kafka_abort_transaction(producer->rk, KLOG_SETTLE_MS / 2)) != NULL &&
            rd_kafka_error_is_retriable(error) && sl_clock_now_ns() < end_ns)
         rd_kafka_error_destroy(error);
