@@ -61,7 +61,7 @@ for ((i = 0; i < rounds; i++)); do
     wait_for 30 grep -q 'state in' "$work/twice.log" || die "twice: $(cat "$work/twice.log")"
     pause_ms "$(moment 0 600)"
     kill -INT "$pid"
-    pause_ms "$(moment 1 100)"
+    pause_ms "$(moment 250 400)" # less than 200 ms apart is one Ctrl-C that came twice
     kill -INT "$pid" 2>/dev/null || true
     ended
     case $status in 130) twice=$((twice + 1)) ;; 0) ;; *) die "ended with $status: $(cat "$work/twice.log")" ;; esac
