@@ -31,8 +31,9 @@ static const struct sl_field kafka_fields[] = {
              .help = "Read record headers, for @header:NAME and sinks that pass them on."),
     SL_FIELD(kafka_config, static_member, SL_F_BOOL, .def = "true",
              .help = "Keep the partitions over a restart shorter than session_timeout (instance id NODE/TOPOLOGY/SLOT)."),
-    SL_FIELD(kafka_config, session_timeout, SL_F_DURATION, .def = "10s", .min = "1s", .max = "30m",
-             .help = "After this long without a sign of life the group gives the partitions to others."),
+    SL_FIELD(kafka_config, session_timeout, SL_F_DURATION, .def = "45s", .min = "1s", .max = "30m",
+             .help = "A member silent for so long loses its partitions; longer than the group's coordinator takes to be replaced "
+                     "(a broker is missed after 9 s), else a member that is well may be taken for two and stop as fenced."),
     SL_FIELD(kafka_config, librdkafka, SL_F_MAP, .help = "Any further librdkafka property, passed through."),
     {0},
 };

@@ -54,7 +54,7 @@ void sl_klog_error_event(struct sl_klog_consumer *consumer, rd_kafka_resp_err_t 
 static int consumer_conf(struct sl_klog_consumer *consumer, rd_kafka_conf_t **ret_conf, struct sl_err *err)
 {
     const struct sl_klog_consumer_settings *settings = &consumer->settings;
-    uint64_t session_ms = settings->session_timeout_ms == 0 ? 10000 : settings->session_timeout_ms;
+    uint64_t session_ms = settings->session_timeout_ms == 0 ? 45000 : settings->session_timeout_ms;
     uint64_t fetch_bytes = consumer_clamp(settings->queue_bytes / 64, KLOG_MIB, 8 * KLOG_MIB);
     char session[24], heartbeat[24], kbytes[24], messages[24], fetch[24], part[24];
     const struct sl_klog_setting table[] = {

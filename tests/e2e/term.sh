@@ -17,7 +17,7 @@ make_topic logs 8
 trickle logs 8 0 "$records" "$(count 30 240)" &
 producer=$!
 # What these topics need is refreshed each five minutes; that shall not be waited for.
-# Shorter sessions end while the group's coordinator is being replaced; 10s is what a source has by itself.
+# Shorter sessions end while the group's coordinator is being replaced: a source's own is 45s; 10s moves partitions sooner here.
 session=10s topic='^logs' source_more=', librdkafka: { topic.metadata.refresh.interval.ms: 1000 }' nodes a
 committing() { [ "$(told a committed)" -gt "${1:-0}" ]; }
 
