@@ -144,8 +144,13 @@ static int host_slots(struct sl_host *host, struct host_topology *at, struct sl_
         uint32_t count = 0;
         if (conf->role != SL_SOURCE || kind->partitions == NULL)
             continue;
-        if (kind->partitions(&api, conf->config, at->topology, host->settings.klog, &count, err) != 0)
-            return sl_while(err, "source %s", conf->name);
+        if (kind->partitions(&api, conf->config, at->topology, host->settings.klog, &count, err) != 0) {
+            /* not to be had now, as while the brokers are away: that must keep neither this topology nor others from starting */
+            (void)sl_while(err, "topology %s: source %s: its partitions cannot be counted, consumers: %u", at->topology->name,
+                           conf->name, host->workers_count);
+            host->settings.log(host->settings.user, at->topology->name, err, "start");
+            slots = host->workers_count;
+        }
         partitions += count;
     }
     if (slots == 0)

@@ -138,7 +138,14 @@ static int check_connect_to(const struct addrinfo *address)
     return sys;
 }
 
-static void check_broker(struct check_job *job, const struct sl_connection *connection, const char *broker)
+/* Whose: file, line, column and the name of the setting that names the broker. */
+struct check_where {
+    struct sl_diags *diags;
+    const char *file, *setting;
+    uint32_t line, column;
+};
+
+static void check_broker(const struct check_where *where, const char *broker)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *addresses = NULL;
     const char *colon = strrchr(broker, ':'), *why = NULL;
@@ -158,16 +165,39 @@ static void check_broker(struct check_job *job, const struct sl_connection *conn
     if (addresses != NULL)
         freeaddrinfo(addresses);
     if (why != NULL)
-        sl_diags_add(&job->process_diags, false, job->process->path != NULL ? job->process->path : "sluice.yaml", 0, 0,
-                     "start the broker, or correct brokers: of this connection", "connections.%s: %s does not answer: %s",
-                     connection->name, broker, why);
+        sl_diags_add(where->diags, false, where->file, where->line, where->column, "start the broker, or correct brokers:",
+                     "%s.brokers: %s does not answer: %s", where->setting, broker, why);
+}
+
+/* A component's own brokers: every kind that has the setting has it under this name and type. */
+static void check_component(struct check_file *file, const struct sl_component *component)
+{
+    char setting[160];
+    struct check_where where = {&file->diags, file->path, setting, component->line, component->column};
+
+    (void)snprintf(setting, sizeof(setting), "%s.%s", component->role == SL_SOURCE ? "sources" : "sinks", component->name);
+    for (const struct sl_field *field = component->head->fields; field != NULL && field->name != NULL; field++) {
+        const struct sl_strings *brokers = (const struct sl_strings *)(const void *)((const char *)component->config + field->offset);
+        if (field->type != SL_F_STRINGS || strcmp(field->name, "brokers") != 0)
+            continue;
+        for (uint32_t i = 0; i < brokers->count; i++)
+            check_broker(&where, brokers->items[i]);
+    }
 }
 
 static void check_connections(struct check_job *job)
 {
-    for (uint32_t i = 0; job->process != NULL && i < job->process->connections_count; i++)
-        for (uint32_t j = 0; j < job->process->connections[i].brokers.count; j++)
-            check_broker(job, &job->process->connections[i], job->process->connections[i].brokers.items[j]);
+    for (uint32_t i = 0; job->process != NULL && i < job->process->connections_count; i++) {
+        const struct sl_connection *connection = &job->process->connections[i];
+        char setting[160];
+        struct check_where where = {&job->process_diags, job->process->path != NULL ? job->process->path : "sluice.yaml", setting, 0, 0};
+        (void)snprintf(setting, sizeof(setting), "connections.%s", connection->name);
+        for (uint32_t j = 0; j < connection->brokers.count; j++)
+            check_broker(&where, connection->brokers.items[j]);
+    }
+    for (uint32_t f = 0; f < job->files_count; f++)
+        for (uint32_t c = 0; job->files[f].topology != NULL && c < job->files[f].topology->components_count; c++)
+            check_component(&job->files[f], &job->files[f].topology->components[c]);
 }
 
 /* ---- text ---- */
