@@ -271,6 +271,33 @@ static bool topology_same_cluster(const struct sl_component *a, const struct sl_
     return sa->count == sb->count;
 }
 
+/* Rule C1: what is committed together is one Kafka consumer, or this process's own sources. */
+static void topology_one_domain(struct sl_draft *draft)
+{
+    const struct sl_draft_component *kafka = NULL, *own = NULL;
+
+    for (uint32_t i = 0; i < draft->count; i++) {
+        const struct sl_draft_component *item = &draft->items[i];
+        bool is_kafka;
+        if (item->component.role != SL_SOURCE || item->component.head == NULL)
+            continue;
+        is_kafka = (topology_flags(&item->component) & SL_SOURCE_KAFKA) != 0;
+        if (is_kafka && kafka != NULL)
+            sl_diags_add(draft->bind.diags, false, draft->bind.file, item->component.line, item->component.column,
+                         "give one source all topics, or make it two topologies",
+                         "sources.%s: a second kafka source beside %s: one consumer's offsets are one commit", item->component.name,
+                         kafka->component.name);
+        if (is_kafka ? own != NULL : kafka != NULL)
+            sl_diags_add(draft->bind.diags, false, draft->bind.file, item->component.line, item->component.column,
+                         "make it two topologies", "sources.%s: kafka and a source of this process (%s) cannot be committed together",
+                         item->component.name, is_kafka ? own->component.name : kafka->component.name);
+        if (is_kafka && kafka == NULL)
+            kafka = item;
+        else if (!is_kafka && own == NULL)
+            own = item;
+    }
+}
+
 /* The sources that reach a component; each is looked at once. */
 static void topology_reach(struct sl_draft *draft, uint32_t index, bool *seen)
 {
@@ -442,6 +469,7 @@ static void topology_read(struct topology_owner *owner, struct sl_draft *draft,
     }
     topology_settings(draft, root, &owner->topology);
     topology_components(draft, root);
+    topology_one_domain(draft);
     for (uint32_t i = 0; i < draft->count; i++)
         if (topology_is_exactly_once(&draft->items[i].component))
             topology_exactly_once(draft, i);

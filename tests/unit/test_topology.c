@@ -206,6 +206,17 @@ static void test_every_problem_is_said_in_one_run(void **state)
                  "6:32 sinks.out2.inputs: in has one output, no port \"x\" | write in");
 }
 
+static void test_one_topology_has_one_commit_domain(void **state)
+{
+    (void)state;
+    load_refused("name: t\nsources:\n  a: { type: kafka, brokers: [h:1], topics: [x], group: g }\n"
+                 "  b: { type: kafka, brokers: [h:1], topics: [y], group: g }\n"
+                 "sinks:\n  out: { type: stdout, inputs: [a, b] }\n",
+                 NULL,
+                 "4:3 sources.b: a second kafka source beside a: one consumer's offsets are one commit | give one source all "
+                 "topics, or make it two topologies");
+}
+
 static void test_exactly_once_needs_one_cluster(void **state)
 {
     (void)state;
@@ -214,6 +225,7 @@ static void test_exactly_once_needs_one_cluster(void **state)
                  "sinks:\n  out: { type: kafka, inputs: [a, b], brokers: [h:1], topic: o, "
                  "exactly_once: true }\n",
                  NULL,
+                 "4:3 sources.b: kafka and a source of this process (a) cannot be committed together | make it two topologies\n"
                  "6:79 sinks.out.exactly_once: the source b is not on the sink's Kafka cluster | "
                  "read from the same Kafka connection, or leave out "
                  "exactly_once: delivery is then at least once, with a sluice-origin header");
@@ -296,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_the_digest_sees_settings_and_not_spelling),
         cmocka_unit_test(test_circles_are_refused_with_their_path),
         cmocka_unit_test(test_every_problem_is_said_in_one_run),
+        cmocka_unit_test(test_one_topology_has_one_commit_domain),
         cmocka_unit_test(test_exactly_once_needs_one_cluster),
         cmocka_unit_test(test_unread_components_are_only_warned_of),
         cmocka_unit_test(test_memory_that_cannot_hold_is_refused),
