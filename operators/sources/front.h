@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "operators/sources/spool_tail.h"
+#include "operators/sources/spool/spool_tail.h"
 
 enum { SL_FRONT_BATCHES = 16, SL_FRONT_BATCH_BYTES = 1 << 20, SL_FRONT_BATCH_RECORDS = 4096 };
 

@@ -18,7 +18,7 @@
 #include "operators/sinks/kafka.h"
 #include "operators/sinks/sinks.h"
 #include "operators/sources/sources.h"
-#include "operators/sources/kafka.h"
+#include "operators/sources/kafka/kafka.h"
 #include "runtime/base/clock.h"
 
 static int failures, checks;

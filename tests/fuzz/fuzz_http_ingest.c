@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "operators/sources/http_body.h"
+#include "operators/sources/http/http_body.h"
 
 enum { FUZZ_BODY_MAX = 1 << 20 };
 

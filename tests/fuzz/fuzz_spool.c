@@ -7,7 +7,7 @@
 
 #include "runtime/base/crc32c.h"
 #include "runtime/store/bytes.h"
-#include "runtime/store/spool_batch.h"
+#include "runtime/store/spool/spool_batch.h"
 #include "tests/support/disk.h"
 #include "tests/support/spool_model.h"
 

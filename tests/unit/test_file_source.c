@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "operators/sources/file_glob.h"
+#include "operators/sources/file/file_glob.h"
 #include "operators/sources/sources.h"
 #include "tests/support/fake_slot.c"
 

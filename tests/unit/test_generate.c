@@ -8,7 +8,7 @@
 #include <math.h>
 
 #include "operators/sources/front.h"
-#include "operators/sources/generate_log.h"
+#include "operators/sources/generate/generate_log.h"
 #include "operators/sources/sources.h"
 #include "sampling/zipf.h"
 #include "tests/support/fake_slot.c"

@@ -14,9 +14,9 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "operators/sources/http.h"
-#include "operators/sources/http_body.h"
-#include "operators/sources/http_keys.h"
+#include "operators/sources/http/http.h"
+#include "operators/sources/http/http_body.h"
+#include "operators/sources/http/http_keys.h"
 #include "operators/sources/sources.h"
 #include "runtime/config/kind.h"
 #include "tests/support/fake_slot.c"

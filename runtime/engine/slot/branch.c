@@ -1,0 +1,324 @@
+/* branch.c: one batch through the tree of its source: operators change views, leaves hand what is left to sinks.
+ *
+ * Order: the whole tree first, each leaf leaving its view with its sink; then every sink the source reaches takes its part (also
+ * an empty one, so that ranges tile, rule A2); dead letters last. What a sink has taken before a restart or a rewind is a prefix
+ * of the batch and is skipped (rule B3). A record that reaches a sink by several ways is delivered once, by the first.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stdio.h>
+
+#include "runtime/engine/slot/slot_private.h"
+
+static int branch_walk(struct sl_slot *slot, const struct sl_node *node, struct sl_view *view, struct sl_err *err);
+
+static int branch_budget(const struct sl_slot *slot, struct sl_err *err)
+{
+    return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "topology %s: a batch needs more memory than its share; raise `memory:`",
+                   slot->topology->name);
+}
+
+/* Records that the stage set aside, for the dead letters. */
+static void branch_collect_dead(struct sl_slot *slot, const struct sl_node *node, const struct sl_view *view)
+{
+    const char *const *reasons = node->kind->head.reasons;
+
+    for (uint32_t i = 0; i < view->sel_count; i++) {
+        uint16_t index = view->sel[i];
+        if (view->fate[index] != SL_DEAD || slot->dead_count == SL_BATCH_RECORDS)
+            continue;
+        slot->dead[slot->dead_count++] = (struct sl_dead){index, node->component, reasons[view->reason[index]]};
+    }
+}
+
+/* A branch that a condition or a router narrows: what does not match has the fate FILTERED there. */
+static void branch_keep_port(struct sl_view *view, uint32_t port)
+{
+    for (uint32_t i = 0; i < view->sel_count; i++)
+        if (view->port[view->sel[i]] != port)
+            view->fate[view->sel[i]] = SL_FILTERED;
+    sl_view_compact(view);
+}
+
+static int branch_leaf(struct sl_slot *slot, const struct sl_node *node, struct sl_view *view, struct sl_err *err)
+{
+    struct sl_slot_sink *sink = &slot->sinks[node->sink];
+    struct sl_view *kept = view;
+
+    if (sink->where != NULL) {
+        uint8_t *match = sl_arena_alloc(&slot->arena, view->batch->count + 1u);
+        kept = sl_arena_alloc(&slot->arena, sizeof(*kept));
+        if (kept == NULL || match == NULL || sl_view_branch(kept, view) != 0)
+            return branch_budget(slot, err);
+        sl_cond_eval(sink->where, kept, match);
+        for (uint32_t i = 0; i < kept->sel_count; i++)
+            if (match[kept->sel[i]] == 0)
+                kept->fate[kept->sel[i]] = SL_FILTERED;
+        sl_view_compact(kept);
+    }
+    if (sink->views_count == sizeof(sink->views) / sizeof(sink->views[0]))
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "topology %s: more than %u ways lead to sink %s",
+                       slot->topology->name, sink->views_count, slot->topology->components[sink->component].name);
+    sink->views[sink->views_count++] = kept;
+    return 0;
+}
+
+/* The stages behind `node`, each on a view of its own: a drop in one branch is not seen in another. */
+static int branch_children(struct sl_slot *slot, const struct sl_node *node, struct sl_view *view, struct sl_err *err)
+{
+    bool router = node->kind != NULL && node->kind->ports != NULL;
+
+    for (const struct sl_node *child = node->child; child != NULL; child = child->sibling) {
+        struct sl_view *own = view;
+        if (router || node->child->sibling != NULL) {
+            own = sl_arena_alloc(&slot->arena, sizeof(*own));
+            if (own == NULL || sl_view_branch(own, view) != 0)
+                return branch_budget(slot, err);
+        }
+        if (router)
+            branch_keep_port(own, child->port);
+        if (branch_walk(slot, child, own, err) != 0)
+            return -(int)err->code;
+    }
+    return 0;
+}
+
+static int branch_walk(struct sl_slot *slot, const struct sl_node *node, struct sl_view *view, struct sl_err *err)
+{
+    if (node->sink != UINT32_MAX)
+        return branch_leaf(slot, node, view, err);
+    if (node->kind->process(node->self, view, err) != 0)
+        return sl_while(err, "topology %s: operator %s", slot->topology->name,
+                        slot->topology->components[node->component].name);
+    if (node->kind->head.reasons != NULL)
+        branch_collect_dead(slot, node, view);
+    sl_view_compact(view);
+    return branch_children(slot, node, view, err);
+}
+
+/* ---- sinks ---- */
+
+static uint32_t branch_skip(const struct sl_batch *batch, uint64_t taken)
+{
+    uint32_t skip = 0;
+
+    while (skip < batch->count && batch->offset[skip] < taken)
+        skip++;
+    return skip;
+}
+
+/* Several ways to one sink: the fate of a record is that of the first way on which it is alive, else of the first way. */
+static const struct sl_view *branch_way(const struct sl_slot_sink *sink, uint32_t index)
+{
+    for (uint32_t v = 0; v < sink->views_count; v++)
+        if (sink->views[v]->fate[index] == SL_LIVE)
+            return sink->views[v];
+    return sink->views[0];
+}
+
+static int branch_items_merged(struct sl_slot *slot, const struct sl_slot_sink *sink, uint32_t skip, uint8_t *fate)
+{
+    const struct sl_batch *batch = sink->views[0]->batch;
+    uint32_t cursors[8] = {0};
+    int count = 0;
+
+    for (uint32_t i = skip; i < batch->count; i++) {
+        const struct sl_view *way = branch_way(sink, i);
+        uint32_t v = 0;
+        while (sink->views[v] != way)
+            v++;
+        fate[i] = way->fate[i];
+        if (fate[i] != SL_LIVE)
+            continue;
+        slot->items[count].row = (uint16_t)i;
+        slot->items[count].ref.index = (uint16_t)i;
+        slot->items[count].body = sl_view_body(way, i, &cursors[v]);
+        if (slot->items[count++].body.data == NULL)
+            return -1;
+    }
+    return count;
+}
+
+static int branch_items(struct sl_slot *slot, const struct sl_view *view, uint32_t skip)
+{
+    uint32_t cursor = 0;
+    int count = 0;
+
+    for (uint32_t i = 0; i < view->sel_count; i++) {
+        uint16_t row = view->sel[i];
+        struct sl_item *item = &slot->items[count];
+        if (row < skip)
+            continue;
+        item->row = row;
+        item->ref.index = row;
+        item->body = view->edits_count == 0 ? view->batch->raw[row] : sl_view_body(view, row, &cursor);
+        if (item->body.data == NULL)
+            return -1;
+        count++;
+    }
+    return count;
+}
+
+static int branch_submit(struct sl_slot *slot, uint32_t sink_index, struct sl_parcel *parcel, const struct sl_mark *upto,
+                         struct sl_err *err)
+{
+    struct sl_slot_sink *sink = &slot->sinks[sink_index];
+    struct sl_position *position = &sink->positions[parcel->view->batch->partition->index];
+    uint32_t ticket = 0;
+
+    for (uint32_t i = 0; i < parcel->count; i++)
+        parcel->bytes += parcel->items[i].body.bytes;
+    if (!sink->flushed && parcel->count == 0 && position->head == UINT32_MAX) {
+        position->taken = position->done = *upto; /* nothing is pending here: the mark follows at once */
+        return 0;
+    }
+    position->taken = *upto;
+    if (sink_index == slot->dead_sink && sink->flushed && parcel->count == 0 && sink->open_items == 0)
+        return 0; /* no letters: no flush that would say so, its mark is free */
+    if (!sink->flushed) {
+        if (sl_slot_ticket(slot, sink_index, parcel->view->batch->partition->index, parcel->count, upto, &ticket) != 0)
+            return branch_budget(slot, err);
+        for (uint32_t i = 0; i < parcel->count; i++)
+            slot->items[i].ref.ticket = ticket;
+    }
+    if (sink->flushed || parcel->count > 0) {
+        if (sink->kind->submit(sink->self, parcel, err) != 0)
+            return -(int)err->code;
+    }
+    sink->open_items += parcel->count + 1; /* an empty range belongs to a flush too: manifests tile */
+    return 0;
+}
+
+static void branch_upto(const struct sl_batch *batch, const struct sl_position *position, struct sl_mark *ret_upto)
+{
+    *ret_upto = position->taken;
+    ret_upto->next = batch->next;
+    if (batch->count > 0) {
+        uint32_t last = batch->count - 1;
+        ret_upto->last_offset = batch->offset[last];
+        ret_upto->last_hash = sl_record_hash(batch->raw[last]);
+        ret_upto->last_unix_ms = batch->append_unix_ms[last];
+    }
+}
+
+/* A sink that fails has lost what it took since its mark: it is read again; that is not a failure of the batch. */
+static int branch_take(struct sl_slot *slot, uint32_t sink_index, const struct sl_view *view, const uint8_t *fate,
+                       uint32_t skip, int count, const struct sl_mark *upto, struct sl_err *err)
+{
+    struct sl_slot_sink *sink = &slot->sinks[sink_index];
+    struct sl_position *position = &sink->positions[view->batch->partition->index];
+    struct sl_parcel parcel = {slot->items, (uint32_t)count, view, position->taken.next, upto->next, 0};
+    struct sl_ledger *ledger = sink->flushed ? &sink->open : &slot->ledger;
+
+    if (parcel.first < view->batch->first)
+        parcel.first = view->batch->first;
+    if (branch_submit(slot, sink_index, &parcel, upto, err) != 0) {
+        if (err->remedy == SL_REMEDY_HALT)
+            return sl_while(err, "topology %s: sink %s", slot->topology->name,
+                            slot->topology->components[sink->component].name);
+        if (sink->flushed)
+            sink->kind->abandon(sink->self, NULL);
+        sl_slot_rewind(slot, sink_index, err);
+        return 0;
+    }
+    if (sl_account_batch(slot->account, slot->batches, ledger, sink->component, view, fate, skip, slot->items,
+                         (uint32_t)count) != 0)
+        return branch_budget(slot, err);
+    return 0;
+}
+
+static int branch_sink(struct sl_slot *slot, uint32_t sink_index, const struct sl_batch *batch, struct sl_err *err)
+{
+    struct sl_slot_sink *sink = &slot->sinks[sink_index];
+    struct sl_position *position = &sink->positions[batch->partition->index];
+    uint32_t skip;
+    uint8_t *fate;
+    struct sl_mark upto;
+    int count;
+
+    if (batch->next <= position->taken.next)
+        return 0;
+    skip = branch_skip(batch, position->taken.next);
+    branch_upto(batch, position, &upto);
+    assert(sink->views_count > 0);
+    if (sink->views_count == 1) {
+        fate = sink->views[0]->fate;
+        count = branch_items(slot, sink->views[0], skip);
+    } else {
+        fate = sl_arena_alloc(&slot->arena, batch->count + 1u);
+        count = fate == NULL ? -1 : branch_items_merged(slot, sink, skip, fate);
+    }
+    if (count < 0)
+        return branch_budget(slot, err);
+    return branch_take(slot, sink_index, sink->views[0], fate, skip, count, &upto, err);
+}
+
+/* The dead letters of this batch: their sink has a fate only for the records that died. */
+static int branch_dead(struct sl_slot *slot, const struct sl_view *root, struct sl_err *err)
+{
+    struct sl_slot_sink *sink = &slot->sinks[slot->dead_sink];
+    const struct sl_batch *batch = root->batch;
+    struct sl_position *position = &sink->positions[batch->partition->index];
+    struct sl_mark upto;
+    int count;
+
+    if (batch->next <= position->taken.next)
+        return 0;
+    branch_upto(batch, position, &upto);
+    count = sl_slot_letters(slot, root, position->taken.next, slot->items);
+    if (count < 0)
+        return branch_budget(slot, err);
+    /* no record of the batch is counted here but the letters: fate is counted from the end on */
+    if (branch_take(slot, slot->dead_sink, root, root->fate, batch->count, count, &upto, err) != 0)
+        return -(int)err->code;
+    if (count > 0) {
+        struct sl_ledger_row *row = sl_ledger_row(sink->flushed ? &sink->open : &slot->ledger, sink->component, 0, 0);
+        if (row == NULL)
+            return branch_budget(slot, err);
+        row->fates[SL_LIVE] += (uint64_t)count;
+        row->fates[SL_DELIVERED] += (uint64_t)count;
+        row->weight += count;
+        for (int i = 0; i < count; i++)
+            row->bytes += slot->items[i].body.bytes;
+    }
+    return 0;
+}
+
+static int branch_root(struct sl_slot *slot, const struct sl_batch *batch, struct sl_view *view, struct sl_err *err)
+{
+    struct sl_decoded *decoded = sl_arena_alloc(&slot->arena, sizeof(*decoded));
+
+    if (decoded == NULL || sl_view_all(view, batch, decoded) != 0)
+        return branch_budget(slot, err);
+    memset(decoded, 0, sizeof(*decoded));
+    decoded->time_unix_ms = batch->append_unix_ms;
+    decoded->trace = -1;
+    if (batch->large) { /* above max_record: set aside before anything reads it; it never holds the mark */
+        for (uint32_t i = 0; i < batch->count; i++) {
+            view->fate[i] = SL_DEAD;
+            slot->dead[slot->dead_count++] = (struct sl_dead){(uint16_t)i, UINT32_MAX, "larger than max_record"};
+        }
+        sl_view_compact(view);
+    }
+    return 0;
+}
+
+int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_batch *batch, struct sl_err *err)
+{
+    struct sl_view root;
+
+    assert(batch->partition->magic == SL_PARTITION_MAGIC);
+    slot->dead_count = 0;
+    slot->batches++;
+    slot->records += batch->count;
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        slot->sinks[s].views_count = 0;
+    if (branch_root(slot, batch, &root, err) != 0)
+        return -(int)err->code;
+    batch->partition->next = batch->next; /* before sinks take: a rewind may lower it again */
+    if (branch_children(slot, source->tree, &root, err) != 0)
+        return -(int)err->code;
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (source->sinks[s] && s != slot->dead_sink && branch_sink(slot, s, batch, err) != 0)
+            return -(int)err->code;
+    return branch_dead(slot, &root, err);
+}

@@ -1,0 +1,193 @@
+/* refuse.c: records that a sink will never take become dead letters although their batch is long gone: the sink still has the
+ * bytes (DELIVERY rules J3, E2). The record's ticket stays open until the letter is durable, so no mark passes it before.
+ *
+ * States of a refusal: queued (sl_slot_refused) -letter submitted-> waiting -the dead letters' flush is committed-> done; the dead
+ * letters' sink is rewound -> the refusing sink reads again from its mark, and refuses again.
+ * A dead-letter sink that acknowledges by itself (kafka) is waited for by its drain, not by record: its letter may come twice.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/engine/slot/slot_private.h"
+
+static struct sl_slice refuse_copy(char **at, struct sl_slice from)
+{
+    struct sl_slice copy = {*at, from.bytes};
+
+    if (from.data == NULL)
+        return from;
+    if (from.bytes > 0)
+        memcpy(*at, from.data, from.bytes);
+    memset(*at + from.bytes, 0, SL_PAD);
+    *at += from.bytes + SL_PAD;
+    return copy;
+}
+
+/* The ledger took it for delivered. */
+static void refuse_account(struct sl_slot *slot, uint32_t sink, const struct sl_refused *record)
+{
+    struct sl_ledger_row *row = sl_ledger_row(&slot->ledger, slot->sinks[sink].component, record->service, record->level);
+
+    if (row != NULL && row->fates[SL_DELIVERED] > 0) {
+        row->fates[SL_DELIVERED]--;
+        row->fates[SL_DEAD]++;
+    }
+}
+
+static uint32_t refuse_sink_of(const struct sl_slot *slot, const void *self)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].self == self)
+            return s;
+    assert(!"a record refused by no sink");
+    return 0;
+}
+
+void sl_slot_refused(struct sl_slot *slot, void *self, const struct sl_refused *record, const struct sl_err *why)
+{
+    uint32_t sink = refuse_sink_of(slot, self);
+    struct sl_refusal *refusal = calloc(1, sizeof(*refusal) + record->body.bytes + record->key.bytes + 2 * SL_PAD);
+    char *at;
+
+    assert(slot->magic == SL_SLOT_MAGIC);
+    if (slot->sinks[sink].common->refused_drop) {
+        refuse_account(slot, sink, record);
+        sl_slot_done(slot, self, &record->ref, 1, SL_REFUSED, why);
+        free(refusal);
+        return;
+    }
+    if (refusal == NULL) { /* the sink reads it again later */
+        sl_slot_done(slot, self, &record->ref, 1, SL_RETRY, why);
+        return;
+    }
+    at = (char *)(refusal + 1);
+    refusal->record = *record;
+    refusal->record.body = refuse_copy(&at, record->body);
+    refusal->record.key = refuse_copy(&at, record->key);
+    (void)snprintf(refusal->reason, sizeof(refusal->reason), "%s", why->text);
+    refusal->sink = sink;
+    refusal->next = slot->refusals;
+    slot->refusals = refusal;
+}
+
+static void refuse_account_letter(struct sl_slot *slot, const struct sl_refusal *refusal)
+{
+    struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
+    struct sl_ledger_row *row = sl_ledger_row(dead->flushed ? &dead->open : &slot->ledger, dead->component, refusal->record.service,
+                                              refusal->record.level);
+
+    refuse_account(slot, refusal->sink, &refusal->record);
+    if (row != NULL) {
+        row->fates[SL_LIVE]++;
+        row->fates[SL_DELIVERED]++;
+        row->weight += 1;
+    }
+}
+
+static int refuse_letter(struct sl_slot *slot, const struct sl_refusal *refusal, struct sl_partition *partition, struct sl_err *err)
+{
+    struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
+    struct sl_slice raw = refusal->record.body, key = refusal->record.key;
+    uint64_t offset = refusal->record.offset, taken = dead->positions[partition->index].taken.next;
+    int64_t append_unix_ms = refusal->record.append_unix_ms;
+    struct sl_decoded decoded = {.time_unix_ms = &append_unix_ms, .trace = -1};
+    struct sl_batch batch = {.partition = partition, .first = offset, .next = offset + 1, .count = 1, .may_break = true, .raw = &raw,
+                             .offset = &offset, .append_unix_ms = &append_unix_ms, .key = &key, .arena = &slot->arena};
+    struct sl_parcel parcel = {.items = slot->items, .count = 1, .first = taken, .next = taken};
+    struct sl_view view;
+
+    sl_arena_reset(&slot->arena);
+    if (sl_view_all(&view, &batch, &decoded) != 0)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a dead letter");
+    slot->dead[0] = (struct sl_dead){0, slot->sinks[refusal->sink].component, refusal->reason};
+    slot->dead_count = 1;
+    if (sl_slot_letters(slot, &view, 0, slot->items) != 1)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a dead letter");
+    slot->items[0].ref.ticket = UINT32_MAX; /* of no ticket: nobody waits for this answer */
+    parcel.view = &view;
+    parcel.bytes = slot->items[0].body.bytes;
+    if (dead->kind->submit(dead->self, &parcel, err) != 0)
+        return -(int)err->code;
+    dead->open_items += 2;
+    return 0;
+}
+
+static void refuse_done(struct sl_slot *slot, struct sl_refusal *refusal, enum sl_outcome outcome)
+{
+    sl_slot_done(slot, slot->sinks[refusal->sink].self, &refusal->record.ref, 1, outcome, NULL);
+    free(refusal);
+}
+
+void sl_slot_refuse_turn(struct sl_slot *slot)
+{
+    struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
+
+    while (slot->refusals != NULL) {
+        struct sl_refusal *refusal = slot->refusals;
+        uint32_t p = sl_slot_ticket_partition(slot, &refusal->record.ref);
+        struct sl_err err = {0};
+        slot->refusals = refusal->next;
+        if (p == UINT32_MAX) { /* of an attempt that is over */
+            free(refusal);
+            continue;
+        }
+        if (refuse_letter(slot, refusal, slot->partitions[p], &err) != 0) {
+            if (dead->flushed)
+                dead->kind->abandon(dead->self, NULL);
+            refuse_done(slot, refusal, SL_RETRY);
+            sl_slot_rewind(slot, slot->dead_sink, &err);
+            return;
+        }
+        refuse_account_letter(slot, refusal);
+        if (!dead->flushed) {
+            refuse_done(slot, refusal, SL_ACK);
+            continue;
+        }
+        refusal->next = slot->letters_open;
+        slot->letters_open = refusal;
+    }
+}
+
+void sl_slot_refuse_sealed(struct sl_slot *slot)
+{
+    assert(slot->letters_sealed == NULL);
+    slot->letters_sealed = slot->letters_open;
+    slot->letters_open = NULL;
+}
+
+void sl_slot_refuse_committed(struct sl_slot *slot)
+{
+    while (slot->letters_sealed != NULL) {
+        struct sl_refusal *refusal = slot->letters_sealed;
+        slot->letters_sealed = refusal->next;
+        refuse_done(slot, refusal, SL_ACK);
+    }
+}
+
+/* The letters are gone: their records are read, and refused, again. */
+void sl_slot_refuse_lost(struct sl_slot *slot, bool sealed_too)
+{
+    struct sl_refusal **lists[] = {&slot->letters_open, &slot->letters_sealed};
+
+    for (int i = 0; i < (sealed_too ? 2 : 1); i++)
+        while (*lists[i] != NULL) {
+            struct sl_refusal *refusal = *lists[i];
+            *lists[i] = refusal->next;
+            if (sl_slot_ticket_partition(slot, &refusal->record.ref) != UINT32_MAX)
+                sl_slot_rewind(slot, refusal->sink, NULL);
+            free(refusal);
+        }
+}
+
+void sl_slot_refuse_fini(struct sl_slot *slot)
+{
+    struct sl_refusal **lists[] = {&slot->refusals, &slot->letters_open, &slot->letters_sealed};
+
+    for (int i = 0; i < 3; i++)
+        while (*lists[i] != NULL) {
+            struct sl_refusal *refusal = *lists[i];
+            *lists[i] = refusal->next;
+            free(refusal);
+        }
+}

@@ -1,0 +1,557 @@
+/* slot.c: the life of a slot: open, turn by turn, drain, free.
+ *
+ * States:  RUNNING --sl_slot_drain, or every source at its end--> DRAINING --everything committed--> ENDED
+ *          RUNNING, DRAINING --sl_slot_fail--> FAILED (nothing more is committed; partitions are given up uncommitted)
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/engine/slot/slot_private.h"
+
+enum { SLOT_ARENA_FIRST = 2 << 20 };
+
+/* ---- what instances may ask ---- */
+
+static struct sl_slot_component *slot_component(void *env)
+{
+    return env;
+}
+
+static uint64_t slot_api_now(void *env)
+{
+    return slot_component(env)->slot->now_ns;
+}
+
+static int64_t slot_api_unix(void *env)
+{
+    const struct sl_env *outer = &slot_component(env)->slot->env;
+    return outer->unix_ms(outer->user);
+}
+
+static uint64_t slot_api_random(void *env)
+{
+    const struct sl_env *outer = &slot_component(env)->slot->env;
+    return outer->random(outer->user);
+}
+
+static void slot_api_submit(void *env, struct sl_job *job)
+{
+    const struct sl_env *outer = &slot_component(env)->slot->env;
+    outer->submit(outer->user, job);
+}
+
+static void slot_api_wake(void *env)
+{
+    const struct sl_env *outer = &slot_component(env)->slot->env;
+    outer->wake(outer->user);
+}
+
+static void slot_api_tally(void *env, const void *self, uint32_t counter, uint64_t by)
+{
+    struct sl_slot_component *component = env;
+    (void)self;
+    assert(counter < sizeof(component->counters) / sizeof(component->counters[0]));
+    component->counters[counter] += by;
+}
+
+static void slot_api_log(void *env, const struct sl_err *err, const char *what)
+{
+    sl_slot_log(slot_component(env)->slot, err, what);
+}
+
+void sl_slot_log(struct sl_slot *slot, const struct sl_err *err, const char *what)
+{
+    if (slot->env.log != NULL)
+        slot->env.log(slot->env.user, slot->topology->name, err, what);
+}
+
+void sl_slot_fail(struct sl_slot *slot, const struct sl_err *err)
+{
+    if (slot->state == SL_SLOT_FAILED)
+        return;
+    slot->state = SL_SLOT_FAILED;
+    slot->failure = *err;
+    sl_slot_log(slot, err, "stopped");
+}
+
+struct sl_klog *sl_slot_klog(struct sl_slot *slot)
+{
+    return slot->env.klog;
+}
+
+const struct sl_topology *sl_slot_topology(const struct sl_slot *slot)
+{
+    return slot->topology;
+}
+
+struct sl_spool *sl_slot_spool(struct sl_slot *slot)
+{
+    return slot->shared->spool;
+}
+
+const char *sl_slot_commit_topic(const struct sl_slot *slot)
+{
+    return slot->topology->commit_topic;
+}
+
+const char *sl_slot_group(const struct sl_slot *slot)
+{
+    return slot->group != NULL ? slot->group : slot->topology->name;
+}
+
+uint64_t sl_slot_flush_number(struct sl_slot *slot)
+{
+    uint64_t count = atomic_fetch_add((_Atomic uint64_t *)slot->shared->flush_number, 1);
+
+    return (uint64_t)slot->shared->epoch << 32 | (count & UINT32_MAX);
+}
+
+void sl_slot_want_flush(struct sl_slot *slot, void *self)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].self == self)
+            slot->sinks[s].want_flush = true;
+}
+
+/* ---- open ---- */
+
+static uint32_t slot_sinks_flushed(const struct sl_slot *slot)
+{
+    uint32_t count = 0;
+
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        count += slot->sinks[s].flushed;
+    return count;
+}
+
+/* The memory of one instance (DESIGN.md 4.7): source queues 40 %, lanes and sink buffers 30 %, batches 20 %, the rest tables. */
+static uint64_t slot_share(const struct sl_slot *slot, const struct sl_component *component)
+{
+    uint64_t slot_bytes = slot->shared->memory_bytes / slot->shared->slots;
+
+    switch (component->role) {
+    case SL_SOURCE:
+        return slot_bytes * 40 / 100 / slot->topology->sources_count;
+    case SL_SINK:
+        return slot_bytes * 30 / 100 / slot->topology->sinks_count;
+    case SL_OPERATOR:
+        return slot_bytes * 10 / 100 / slot->topology->operators_count;
+    }
+    return 0;
+}
+
+static void slot_component_init(struct sl_slot *slot, uint32_t index)
+{
+    struct sl_slot_component *component = &slot->components[index];
+    const struct sl_component *conf = &slot->topology->components[index];
+    const struct sl_shared *shared = slot->shared;
+
+    component->slot = slot;
+    component->index = index;
+    component->api = (struct sl_api){
+        .env = component,
+        .fs = slot->env.fs,
+        .now_ns = slot_api_now,
+        .unix_ms = slot_api_unix,
+        .random = slot_api_random,
+        .submit = slot_api_submit,
+        .wake = slot_api_wake,
+        .tally = slot_api_tally,
+        .log = slot_api_log,
+        .node = shared->node,
+        .data_dir = shared->data_dir,
+        .topology = slot->topology->name,
+        .component = conf->name,
+        .base_dir = slot->topology->base_dir,
+        .epoch = shared->epoch,
+        .slot = slot->index,
+        .slots = shared->slots,
+        .share_bytes = slot_share(slot, conf),
+        .max_record_bytes = shared->max_record_bytes,
+        .shared = shared->component_shared != NULL ? shared->component_shared[index] : NULL,
+        .spool = shared->spool,
+    };
+}
+
+static int slot_open(struct sl_slot *slot, struct sl_err *err)
+{
+    const struct sl_topology *topology = slot->topology;
+    bool kafka = false, own = false;
+
+    slot->components = calloc(topology->components_count, sizeof(*slot->components));
+    slot->account = sl_account_new();
+    if (slot->components == NULL || slot->account == NULL || sl_ledger_init(&slot->ledger) != 0)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", topology->name);
+    for (uint32_t c = 0; c < topology->components_count; c++) {
+        slot_component_init(slot, c);
+        if (topology->components[c].role != SL_SOURCE)
+            continue;
+        if (((const struct sl_source_kind *)topology->components[c].head)->flags & SL_SOURCE_KAFKA)
+            kafka = true;
+        else
+            own = true;
+    }
+    if (kafka && own)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                       "topology %s: kafka sources and sources of this process cannot be committed together; make it two topologies",
+                       topology->name);
+    if (sl_slot_plan(slot, err) != 0)
+        return -(int)err->code;
+    if (!kafka) {
+        slot->domain = sl_domain_local_new(slot->shared->commit_log);
+        if (slot->domain == NULL || sl_slot_recover_start(slot, err) != 0)
+            return slot->domain == NULL ? sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", topology->name)
+                                        : -(int)err->code;
+    }
+    return sl_slot_open_sources(slot, err);
+}
+
+void sl_slot_use_consumer(struct sl_slot *slot, struct sl_klog *log, const struct sl_connection *connection,
+                          struct sl_klog_consumer *consumer, const char *group)
+{
+    char id[700];
+    bool transactional = slot->topology->commit_mode == SL_COMMIT_TRANSACTION ||
+                         (slot->topology->commit_mode == SL_COMMIT_AUTO && slot_sinks_flushed(slot) > 0);
+    uint64_t every_ms = slot->topology->commit_every_ns / 1000000ull;
+    uint32_t timeout_ms = 10000;
+
+    for (uint32_t s = 0; s < slot->sinks_count; s++) /* exactly-once records: twice the rhythm (rule C1) */
+        if (slot->sinks[s].flags & SL_SINK_NEEDS_KAFKA_COMMIT)
+            timeout_ms = every_ms * 2 > 10000 ? (uint32_t)(every_ms * 2) : 20000;
+    assert(slot->domain == NULL); /* one Kafka source a topology: `check` says so */
+    slot->group = strdup(group);
+    (void)snprintf(id, sizeof(id), "%s/%s/%u/0", group, slot->shared->node, slot->index);
+    slot->domain = sl_domain_kafka_new(log, connection, consumer, group, id, slot->topology->commit_topic,
+                                       slot->shared->epoch, timeout_ms, transactional);
+    if (slot->domain == NULL || slot->group == NULL) {
+        struct sl_err err;
+        (void)sl_fail(&err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", slot->topology->name);
+        sl_slot_fail(slot, &err);
+        return;
+    }
+    (void)sl_slot_recover_start(slot, NULL);
+}
+
+struct sl_slot *sl_slot_new(const struct sl_env *env, const struct sl_shared *shared, uint32_t index, struct sl_err *err)
+{
+    struct sl_slot *slot = calloc(1, sizeof(*slot));
+    uint64_t batches_bytes = shared->memory_bytes / shared->slots / 5, large = 4 * shared->max_record_bytes + (8u << 20);
+
+    if (slot == NULL) {
+        (void)sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for a slot");
+        return NULL;
+    }
+    slot->magic = SL_SLOT_MAGIC;
+    slot->env = *env;
+    slot->shared = shared;
+    slot->topology = shared->topology;
+    slot->index = index;
+    slot->tickets_free = UINT32_MAX;
+    slot->now_ns = slot->start_ns = env->now_ns(env->user);
+    slot->commit.last_ns = slot->now_ns;
+    slot->commit.slot = slot;
+    if (sl_arena_init(&slot->arena, SLOT_ARENA_FIRST, batches_bytes > large ? batches_bytes : large) != 0) {
+        (void)sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for a slot");
+        return sl_slot_free(slot);
+    }
+    if (slot_open(slot, err) != 0) {
+        (void)sl_while(err, "topology %s", slot->topology->name);
+        return sl_slot_free(slot);
+    }
+    return slot;
+}
+
+/* ---- turns ---- */
+
+static void slot_wake_at(const struct sl_slot *slot, uint64_t *wake_ns, uint64_t at_ns)
+{
+    uint64_t left = at_ns > slot->now_ns ? at_ns - slot->now_ns : 0;
+
+    *wake_ns = left < *wake_ns ? left : *wake_ns;
+}
+
+static void slot_sinks_turn(struct sl_slot *slot, uint64_t *wake_ns)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++) {
+        struct sl_slot_sink *sink = &slot->sinks[s];
+        struct sl_err err = {0};
+        if (sink->kind->turn == NULL || sink->kind->turn(sink->self, slot->now_ns, wake_ns, &err) == 0)
+            continue;
+        if (err.remedy == SL_REMEDY_HALT) {
+            (void)sl_while(&err, "topology %s: sink %s", slot->topology->name, slot->topology->components[sink->component].name);
+            sl_slot_fail(slot, &err);
+            return;
+        }
+        if (sink->flushed)
+            sink->kind->abandon(sink->self, NULL);
+        sl_slot_rewind(slot, s, &err);
+    }
+}
+
+/* Rebalances must be heard in every turn, also while nothing is read: a full sink, a back-off, a drain. */
+static void slot_serve(struct sl_slot *slot)
+{
+    for (uint32_t i = 0; i < slot->sources_count; i++)
+        if (slot->sources[i].kind->serve != NULL)
+            slot->sources[i].kind->serve(slot->sources[i].self);
+}
+
+static bool slot_sinks_take(struct sl_slot *slot)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].kind->credit != NULL && slot->sinks[s].kind->credit(slot->sinks[s].self) == 0)
+            return false;
+    return true;
+}
+
+static int slot_batch(struct sl_slot *slot, struct sl_slot_source *source, struct sl_err *err)
+{
+    struct sl_batch *batch = &slot->batch;
+    struct sl_partition *partition = batch->partition;
+
+    if (slot->partitions[partition->index] != partition || slot->revoking[partition->index] || partition->held != NULL)
+        return 0;
+    if (batch->first != partition->next || batch->next < batch->first) { /* rule A2: anything else out of order stops it */
+        (void)sl_fail(err, SL_E_FORMAT, SL_REMEDY_HALT, 0,
+                      "%s %s: a batch of offsets %llu to %llu came where %llu was due: the partition is held", partition->topic,
+                      partition->id, (unsigned long long)batch->first, (unsigned long long)batch->next,
+                      (unsigned long long)partition->next);
+        sl_slot_hold(slot, partition, err);
+        return 0;
+    }
+    for (uint32_t i = 0; i < batch->count; i++)
+        slot->bytes += batch->raw[i].bytes;
+    return sl_slot_run(slot, source, batch, err);
+}
+
+/* 1: a batch went through; 0: nothing there; <0: the slot has failed. */
+static int slot_poll(struct sl_slot *slot, struct sl_slot_source *source, uint64_t *wake_ns)
+{
+    struct sl_err err = {0};
+    int got, status = 0;
+
+    if (slot->now_ns < source->retry_at_ns) {
+        slot_wake_at(slot, wake_ns, source->retry_at_ns);
+        return 0;
+    }
+    sl_arena_reset(&slot->arena);
+    memset(&slot->batch, 0, sizeof(slot->batch));
+    slot->batch.arena = &slot->arena;
+    got = source->kind->poll(source->self, &slot->batch, &err);
+    if (got == 1) {
+        source->backoff_ns = 0;
+        status = slot_batch(slot, source, &err);
+        source->kind->release(source->self);
+        if (status != 0)
+            sl_slot_fail(slot, &err);
+        return status == 0 ? 1 : -1;
+    }
+    if (got == 0) {
+        if (source->kind->wait_ns != NULL) {
+            uint64_t wait_ns = source->kind->wait_ns(source->self);
+            *wake_ns = wait_ns < *wake_ns ? wait_ns : *wake_ns;
+        }
+        return 0;
+    }
+    (void)sl_while(&err, "topology %s: source %s", slot->topology->name, slot->topology->components[source->component].name);
+    if (err.remedy == SL_REMEDY_HALT || err.remedy == SL_REMEDY_FENCE) {
+        sl_slot_fail(slot, &err);
+        return -1;
+    }
+    sl_slot_log(slot, &err, "source");
+    source->backoff_ns = source->backoff_ns == 0 ? 100 * 1000000ull : source->backoff_ns * 2;
+    if (source->backoff_ns > 30ull * 1000000000ull)
+        source->backoff_ns = 30ull * 1000000000ull;
+    source->retry_at_ns = slot->now_ns + source->backoff_ns;
+    slot_wake_at(slot, wake_ns, source->retry_at_ns);
+    return 0;
+}
+
+static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
+{
+    uint32_t idle = 0;
+    uint64_t before = slot->batches;
+
+    if (slot->now_ns < slot->paused_until_ns) {
+        slot_wake_at(slot, wake_ns, slot->paused_until_ns);
+        return;
+    }
+    for (int batches = 0; batches < SL_SLOT_BATCHES_A_TURN && idle < slot->sources_count;) {
+        struct sl_slot_source *source = &slot->sources[slot->source_next];
+        int got;
+        if (!slot_sinks_take(slot))
+            return; /* the sink's own wake brings the next turn */
+        slot->source_next = (slot->source_next + 1) % slot->sources_count;
+        got = slot_poll(slot, source, wake_ns);
+        if (got < 0)
+            return;
+        idle = got == 0 ? idle + 1 : 0;
+        batches += got;
+        if (slot->paused_until_ns > slot->now_ns)
+            break; /* a sink failed in this batch */
+    }
+    if (idle < slot->sources_count || slot->batches != before)
+        *wake_ns = 0; /* also after the last batch: its sinks have yet to say when they want their turn */
+}
+
+static void slot_check_end(struct sl_slot *slot)
+{
+    if (!slot->shared->once || !slot->recovered)
+        return;
+    for (uint32_t i = 0; i < slot->sources_count; i++) {
+        const struct sl_slot_source *source = &slot->sources[i];
+        if (source->kind->at_end == NULL || source->kind->at_end(source->self) != 1)
+            return;
+    }
+    for (uint32_t p = 0; p < slot->partitions_cap; p++) /* a sink that was rewound has records to read again */
+        for (uint32_t s = 0; slot->partitions[p] != NULL && s < slot->sinks_count; s++)
+            if (slot->partitions[p]->held == NULL && sl_slot_source_of(slot, slot->partitions[p])->sinks[s] &&
+                slot->sinks[s].positions[p].taken.next < slot->partitions[p]->next)
+                return;
+    sl_slot_drain(slot);
+}
+
+/* Tickets that wait for nothing but their letters' flush are done by the commit that a drain asks for. */
+static bool slot_tickets_out(const struct sl_slot *slot)
+{
+    if (slot->letters_open != NULL || slot->letters_sealed != NULL)
+        return false;
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].tickets_pending > 0)
+            return true;
+    return false;
+}
+
+static void slot_drain_turn(struct sl_slot *slot)
+{
+    slot->flush_all = true;
+    if (slot_tickets_out(slot)) {
+        (void)snprintf(slot->waits_for, sizeof(slot->waits_for), "acknowledgements of records that are in flight");
+        return;
+    }
+    if (!sl_slot_committed_all(slot)) {
+        (void)snprintf(slot->waits_for, sizeof(slot->waits_for), "%s",
+                       slot->commit.state == SL_COMMIT_PUBLISHING ? "committed files to get their names"
+                       : slot->commit.state == SL_COMMIT_IDLE     ? "the next commit"
+                                                                  : "files and their commit");
+        return;
+    }
+    slot->waits_for[0] = '\0';
+    slot->state = SL_SLOT_ENDED;
+}
+
+uint64_t sl_slot_turn(struct sl_slot *slot)
+{
+    uint64_t wake_ns = UINT64_MAX;
+
+    assert(slot->magic == SL_SLOT_MAGIC);
+    slot->now_ns = slot->env.now_ns(slot->env.user);
+    slot_serve(slot);
+    if (slot->state == SL_SLOT_FAILED || slot->state == SL_SLOT_ENDED) {
+        sl_slot_revoke_turn(slot, &wake_ns);
+        return wake_ns;
+    }
+    sl_slot_recover_turn(slot, &wake_ns);
+    if (slot->recovered)
+        slot_sinks_turn(slot, &wake_ns);
+    sl_slot_refuse_turn(slot);
+    if (slot->state == SL_SLOT_RUNNING && slot->recovered)
+        slot_read(slot, &wake_ns);
+    if (slot->state == SL_SLOT_RUNNING)
+        slot_check_end(slot);
+    sl_slot_revoke_turn(slot, &wake_ns);
+    sl_slot_flush_turn(slot, &wake_ns);
+    if (slot->state == SL_SLOT_DRAINING)
+        slot_drain_turn(slot);
+    return slot->state == SL_SLOT_RUNNING || slot->state == SL_SLOT_DRAINING ? wake_ns : 0;
+}
+
+void sl_slot_drain(struct sl_slot *slot)
+{
+    if (slot->state != SL_SLOT_RUNNING)
+        return;
+    slot->state = SL_SLOT_DRAINING;
+    slot->flush_all = true;
+}
+
+enum sl_slot_state sl_slot_state(const struct sl_slot *slot)
+{
+    return slot->state;
+}
+
+const char *sl_slot_waits_for(const struct sl_slot *slot)
+{
+    return slot->waits_for;
+}
+
+const struct sl_err *sl_slot_error(const struct sl_slot *slot)
+{
+    return &slot->failure;
+}
+
+/* ---- free ---- */
+
+static void slot_close_components(struct sl_slot *slot)
+{
+    if (slot->components == NULL)
+        return;
+    for (uint32_t c = 0; c < slot->topology->components_count; c++) { /* sources come first in the list */
+        const struct sl_component *conf = &slot->topology->components[c];
+        void *self = slot->components[c].self;
+        if (self == NULL)
+            continue;
+        if (conf->role == SL_SOURCE)
+            ((const struct sl_source_kind *)conf->head)->close(self);
+        else if (conf->role == SL_OPERATOR)
+            ((const struct sl_op_kind *)conf->head)->close(self);
+        else
+            ((const struct sl_sink_kind *)conf->head)->close(self);
+        free(self);
+        free(slot->components[c].columns);
+    }
+    free(slot->components);
+}
+
+static void slot_free_sinks(struct sl_slot *slot)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++) {
+        struct sl_slot_sink *sink = &slot->sinks[s];
+        sl_cond_unbind(sink->where);
+        sl_ledger_fini(&sink->open);
+        sl_ledger_fini(&sink->sealed_ledger);
+    }
+    sl_slot_positions_fini(slot);
+    free(slot->sinks);
+}
+
+struct sl_slot *sl_slot_free(struct sl_slot *slot)
+{
+    if (slot == NULL)
+        return NULL;
+    assert(slot->magic == SL_SLOT_MAGIC);
+    sl_slot_revokes_fini(slot);
+    sl_slot_refuse_fini(slot);
+    sl_slot_commit_fini(slot);
+    slot->domain = sl_domain_free(slot->domain); /* before the consumer closes */
+    slot_close_components(slot);
+    slot_free_sinks(slot);
+    for (uint32_t i = 0; i < slot->sources_count; i++)
+        free(slot->sources[i].sinks);
+    free(slot->sources);
+    free(slot->nodes);
+    free(slot->operators);
+    for (uint32_t i = 0; i < slot->paths_count; i++)
+        free((void *)(uintptr_t)slot->paths[i].segments);
+    free(slot->paths);
+    free(slot->paths_asks);
+    free(slot->tickets);
+    sl_ledger_fini(&slot->ledger);
+    slot->account = sl_account_free(slot->account);
+    sl_arena_fini(&slot->arena);
+    free(slot->group);
+    slot->magic = 0;
+    free(slot);
+    return NULL;
+}
