@@ -315,6 +315,24 @@ static int files_sink_redo(void *self, struct sl_slice data, struct sl_err *err)
     return rc;
 }
 
+/* Rule C2: on a shared root any member may finish what another had committed: renames are repeatable, whoever makes them. */
+static int files_sink_holds(void *self, struct sl_slice data)
+{
+    const struct files_sink *sink = files_self(self);
+    struct sl_landing_entry *entry = NULL;
+    struct sl_fs_stat known;
+    char path[PATH_MAX];
+    int found = 0;
+
+    if (sl_landing_decode(data, &entry, NULL) < 0)
+        return 0;
+    for (uint32_t i = 0; found == 0 && strcmp(entry->zone, sink->place.zone) == 0 && i < entry->files_count; i++)
+        found = snprintf(path, sizeof(path), "%s/%s", sink->place.dir, entry->files[i].temporary) < PATH_MAX &&
+                sink->place.fs->stat(sink->place.fs, path, &known) == 0;
+    (void)sl_landing_entry_free(entry);
+    return found;
+}
+
 /* The engine has called redo() of slot 0's instance for every committed entry of this node before that slot's first turn, which
  * removes the temporaries that none of them named. */
 static int files_sink_turn(void *self, uint64_t now_ns, uint64_t *ret_wake_ns, struct sl_err *err)
@@ -401,6 +419,7 @@ const struct sl_sink_kind sl_sink_files = {
     .abandon = files_sink_abandon,
     .release_flush = files_sink_release,
     .redo = files_sink_redo,
+    .holds = files_sink_holds,
     .drain = files_sink_drain,
     .close = files_sink_close,
 };

@@ -168,6 +168,9 @@ struct sl_sink_kind {
     void (*release_flush)(void *self, struct sl_flush *flush); /* after publish or abandon: free */
     /* FLUSHED: clerk or start: redo the publish of an entry found committed; forget temporaries no entry names. */
     int (*redo)(void *self, struct sl_slice entry, struct sl_err *err);
+    /* Another node's committed entry: 1: its temporaries lie in this sink's own place (a shared root), so that redo() may publish
+     * them if that node never comes back; 0: they do not. Start or clerk. NULL: never. */
+    int (*holds)(void *self, struct sl_slice entry);
     int (*drain)(void *self); /* 1: nothing in flight */
     void (*close)(void *self);
 };

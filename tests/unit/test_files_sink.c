@@ -368,6 +368,31 @@ static void crash_and_redo(struct rig *rig, int steps)
     assert_int_equal(rig_count(rig, ".sluice/tmp/n1"), 0);
 }
 
+/* Rule C2: the root is shared, its owner never comes back. */
+static void test_another_node_finishes_what_lies_in_a_shared_root(void **state)
+{
+    struct rig *rig = *state;
+    struct sl_flush *flush = rig_prepared(rig);
+    char entry[4096];
+    struct sl_slice data = {entry, flush->entry.bytes};
+
+    assert_true(flush->entry.bytes <= sizeof(entry));
+    memcpy(entry, flush->entry.data, flush->entry.bytes);
+    sl_sink_files.release_flush(rig->self, flush);
+    sl_sink_files.close(rig->self);
+    rig->bench.api.node = "n2";
+    assert_int_equal(rig_open(rig, ZONE), 0);
+    assert_int_equal(sl_sink_files.holds(rig->self, data), 1);
+    assert_int_equal(sl_sink_files.redo(rig->self, data, &rig->err), 0);
+    assert_string_equal(rig_read(rig, "n1-0001-00000001.ndjson.zst")->text, "one|");
+    assert_int_equal(sl_sink_files.holds(rig->self, data), 0); /* finished, or never here: not to be touched */
+    sl_sink_files.close(rig->self);
+    (void)snprintf(rig->dir, sizeof(rig->dir), "%s/other-host", rig->bench.dir);
+    rig_config(rig, "");
+    assert_int_equal(rig_open(rig, ZONE), 0);
+    assert_int_equal(sl_sink_files.holds(rig->self, data), 0);
+}
+
 static void test_a_crash_after_the_commit_is_redone(void **state)
 {
     crash_and_redo(*state, 0);
@@ -605,6 +630,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_records_larger_than_a_buffer_survive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ranges_tile_and_the_manifest_tells_them, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_visible_before_the_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_node_finishes_what_lies_in_a_shared_root, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_crash_after_the_commit_is_redone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_crash_after_the_renames_is_redone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_crash_before_the_manifest_is_redone, setup, teardown),

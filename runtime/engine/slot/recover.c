@@ -1,7 +1,7 @@
 /* recover.c: what a start does before the first record: the landing zones' ids, and the renames of committed flushes that an
  * earlier start of this node could not finish (DELIVERY rules C2, C6).
  *
- * Only slot 0 redoes; all slots of a process learn the zones. Entries of the running epoch belong to live flushes.
+ * Other nodes' flushes are finished too where the landing root is shared. Only slot 0 redoes; all slots of a process learn the zones. Entries of the running epoch belong to live flushes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stdio.h>
@@ -12,6 +12,8 @@
 enum { RECOVER_NUMBER_EPOCH_SHIFT = 32 };
 
 struct recover_part {
+    char node[256];
+    bool foreign; /* another node's: ours to finish only where the root is shared */
     uint32_t sink, part, parts;
     uint64_t number;
     char *key, *bytes; /* malloc'd */
@@ -77,9 +79,11 @@ static int recover_each(void *user, struct sl_slice key, struct sl_slice value)
         recover_zone(list, &found, value);
     if (found.kind != SL_KEY_FLUSH || slot->index != 0)
         return 0;
-    if (strcmp(found.group, sl_slot_group(slot)) != 0 || strcmp(found.node, slot->shared->node) != 0 ||
-        found.number >> RECOVER_NUMBER_EPOCH_SHIFT >= slot->shared->epoch || value.bytes < sizeof(part.parts))
+    part.foreign = strcmp(found.node, slot->shared->node) != 0;
+    if (strcmp(found.group, sl_slot_group(slot)) != 0 || strlen(found.node) >= sizeof(part.node) ||
+        (!part.foreign && found.number >> RECOVER_NUMBER_EPOCH_SHIFT >= slot->shared->epoch) || value.bytes < sizeof(part.parts))
         return 0;
+    memcpy(part.node, found.node, strlen(found.node) + 1);
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         if (strcmp(slot->topology->components[slot->sinks[s].component].name, found.sink) != 0)
             continue;
@@ -98,9 +102,26 @@ static int recover_order(const void *left, const void *right)
 
     if (a->sink != b->sink)
         return a->sink < b->sink ? -1 : 1;
+    if (strcmp(a->node, b->node) != 0)
+        return strcmp(a->node, b->node);
     if (a->number != b->number)
         return a->number < b->number ? -1 : 1;
     return a->part < b->part ? -1 : a->part > b->part;
+}
+
+/* Another node's flush, joined: published where its temporaries lie in our own place (rule C2); that it cannot be is no reason not
+ * to start, and its entry is that node's to remove. */
+static void recover_foreign(struct sl_slot *slot, const struct recover_part *part, struct sl_slice entry)
+{
+    const struct sl_slot_sink *sink = &slot->sinks[part->sink];
+    struct sl_err err = {0};
+
+    if (sink->kind->holds == NULL || sink->kind->holds(sink->self, entry) != 1 ||
+        sink->kind->redo(sink->self, entry, &err) == 0)
+        return;
+    (void)sl_while(&err, "topology %s: publishing flush %llu of node %s", slot->topology->name, (unsigned long long)part->number,
+                   part->node);
+    sl_slot_log(slot, &err, "start");
 }
 
 /* One flush: its parts joined, given to the sink; its keys are tombstoned by the first commit. */
@@ -114,6 +135,12 @@ static int recover_redo(struct sl_slot *slot, const struct recover_part *parts, 
         return 0;
     for (uint32_t i = 0; i < count; i++)
         sl_buf_append(&entry, parts[i].bytes, parts[i].bytes_count);
+    if (parts[0].foreign) {
+        if (count == parts[0].parts && !sl_buf_failed(&entry))
+            recover_foreign(slot, &parts[0], (struct sl_slice){sl_buf_str(&entry), (uint32_t)entry.bytes});
+        sl_buf_fini(&entry);
+        return 0;
+    }
     if (count != parts[0].parts)
         status = sl_fail(err, SL_E_FORMAT, SL_REMEDY_HALT, 0, "flush %llu has %u of its %u parts: the commit record is damaged",
                          (unsigned long long)parts[0].number, count, parts[0].parts);
@@ -138,7 +165,8 @@ static int recover_flushes(struct sl_slot *slot, struct recover_list *list, stru
         qsort(list->items, list->count, sizeof(*list->items), recover_order);
     sl_buf_reset(&slot->commit.tombstones);
     for (uint32_t from = 0, to = 0; status == 0 && from < list->count; from = to) {
-        while (to < list->count && list->items[to].sink == list->items[from].sink && list->items[to].number == list->items[from].number)
+        while (to < list->count && list->items[to].sink == list->items[from].sink &&
+               strcmp(list->items[to].node, list->items[from].node) == 0 && list->items[to].number == list->items[from].number)
             to++;
         status = recover_redo(slot, &list->items[from], to - from, err);
     }
