@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "runtime/engine/mark_codec.h"
 #include "runtime/store/commit_log.h"
@@ -516,6 +518,11 @@ int sl_domain_zone(struct sl_domain *domain, const char *group, const char *sink
     if (want.found)
         return 0;
     (void)snprintf(zone, 33, "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
+    if (domain->local == NULL && !domain->transactional) { /* plain offsets keep no map: the id follows from the names */
+        XXH128_hash_t hash = XXH3_128bits(text, want.key.bytes);
+        (void)snprintf(zone, 33, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+        return 0;
+    }
     if (domain->local == NULL)
         return domain_zone_kafka(domain, sink, &want, err);
     change = (struct sl_commit_change){want.key, sl_slice_of(zone)};
