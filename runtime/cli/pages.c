@@ -95,6 +95,8 @@ static void pages_topology(struct sl_json_out *out, const struct sl_host_topolog
     sl_json_out_str_at(out, "state", pages_state(item));
     if (sum->error[0] != '\0')
         sl_json_out_str_at(out, "reason", sum->error);
+    if (item->topology->commit_mode == SL_COMMIT_OFFSETS)
+        sl_json_out_str_at(out, "delivery", "at least once (commit.mode: offsets)");
     if (item->waits_for[0] != '\0')
         sl_json_out_str_at(out, "waits_for", item->waits_for);
     sl_json_out_u64_at(out, "slots", item->slots);

@@ -470,6 +470,10 @@ static void topology_read(struct topology_owner *owner, struct sl_draft *draft,
     topology_settings(draft, root, &owner->topology);
     topology_components(draft, root);
     topology_one_domain(draft);
+    if (owner->topology.commit_mode == SL_COMMIT_OFFSETS)
+        sl_diags_add(draft->bind.diags, true, draft->bind.file, root->line, root->column,
+                     "leave mode out where the brokers have transactions",
+                     "commit.mode: offsets is at least once: after a crash files and records may hold some twice");
     for (uint32_t i = 0; i < draft->count; i++)
         if (topology_is_exactly_once(&draft->items[i].component))
             topology_exactly_once(draft, i);
