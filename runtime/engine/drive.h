@@ -50,8 +50,8 @@ enum sl_slot_state sl_slot_state(const struct sl_slot *slot);
 /* What a drain waits for, in words; static or slot memory, valid until the next turn. */
 const char *sl_slot_waits_for(const struct sl_slot *slot);
 const struct sl_err *sl_slot_error(const struct sl_slot *slot); /* of SL_SLOT_FAILED */
-/* Frees it whatever its state; nothing more is committed. No job may be under way (the driver has run or dropped them all:
- * dropped jobs are given to sl_slot_drop_job first). */
+/* Frees it whatever its state; nothing more is committed. No job may run meanwhile; jobs that never
+ * ran are simply not run: what they were to do, the next start does. */
 struct sl_slot *sl_slot_free(struct sl_slot *slot);
 
 /* A copy of the slot's account and positions, made on its thread. */
@@ -63,7 +63,7 @@ struct sl_slot_partition_status {
 };
 struct sl_slot_status {
     enum sl_slot_state state;
-    uint64_t batches, records, bytes, commits, commit_failures, rewinds, gap_offsets, late_times;
+    uint64_t batches, records, bytes, commits, commit_failures, rewinds, gap_offsets;
     int64_t lag_records, lag_ms; /* -1 unknown */
     uint32_t partitions_count;
     struct sl_slot_partition_status *partitions; /* malloc'd */

@@ -247,7 +247,6 @@ static int plan_open_sink(struct sl_slot *slot, struct sl_slot_sink *sink, uint3
     slot->opening = component;
     if (conf->sink.where != NULL && sl_cond_bind(conf->sink.where, &slot->names, &sink->where, err) != 0)
         return sl_while(err, "sink %s: where", conf->name);
-    sink->opened = true;
     if (sink->kind->open(sink->self, &slot->components[component].api, conf->config, &slot->names, slot, err) != 0)
         return sl_while(err, "sink %s", conf->name);
     return 0;

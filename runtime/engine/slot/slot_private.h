@@ -65,7 +65,7 @@ struct sl_slot_sink {
     const struct sl_sink_common *common;
     struct sl_bound_cond *where;
     uint32_t flags; /* enum sl_sink_flags */
-    bool flushed, opened, needs_zone;
+    bool flushed, needs_zone;
     struct sl_position *positions; /* [slot->partitions_cap] */
     uint64_t open_items;           /* parcels and records taken since the last seal */
     struct sl_ledger open, sealed_ledger; /* flushed: counted in the slot's ledger once committed (rule J4) */
