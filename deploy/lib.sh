@@ -4,8 +4,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154  # lists for those who source this; root is theirs
 
 build_packages=(git cmake ninja-build gcc g++ pkg-config librdkafka-dev libuv1-dev libzstd-dev libxxhash-dev libsimdjson-dev
-    libfyaml-dev libmicrohttpd-dev libpcre2-dev zlib1g-dev libmimalloc-dev)
-run_packages=(librdkafka1 libuv1 libzstd1 libxxhash0 libsimdjson14 libfyaml0 libmicrohttpd12 libpcre2-8-0 zlib1g libmimalloc2.0)
+    libfyaml-dev libmicrohttpd-dev libpcre2-dev zlib1g-dev libmimalloc-dev libcurl4-openssl-dev libluajit-5.1-dev
+    libprotobuf-c-dev protobuf-c-compiler libssl-dev)
+run_packages=(librdkafka1 libuv1 libzstd1 libxxhash0 libsimdjson14 libfyaml0 libmicrohttpd12 libpcre2-8-0 zlib1g libmimalloc2.0 libcurl4
+    libluajit-5.1-2 libprotobuf-c1 libssl3)
 test_packages=(ca-certificates libcmocka-dev python3 kcat openjdk-17-jre-headless maven zstd curl procps iproute2 shellcheck)
 fuzz_packages=(clang libclang-rt-14-dev)
 

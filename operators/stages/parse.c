@@ -23,7 +23,7 @@ enum { PARSE_MAGIC = 0x70617273, PARSE_SECOND_BYTES = 19, PARSE_NO_COLUMN = -1 }
 #define PARSE_NS_PER_MS 1000000ull
 
 enum parse_format { PARSE_JSON, PARSE_TEXT };
-enum parse_role { PARSE_TIME, PARSE_SERVICE, PARSE_LEVEL, PARSE_TRACE, PARSE_ROLES };
+enum parse_role { PARSE_TIME = SL_ROLE_TIME, PARSE_SERVICE = SL_ROLE_SERVICE, PARSE_LEVEL = SL_ROLE_LEVEL, PARSE_TRACE = SL_ROLE_TRACE, PARSE_ROLES };
 enum parse_counter { PARSE_C_NO_TIME, PARSE_C_IMPLAUSIBLE, PARSE_C_NO_SERVICE, PARSE_C_NO_LEVEL };
 
 struct parse_config {
@@ -432,8 +432,10 @@ static int parse_roles(struct parse_stage *stage, const struct sl_view *view, st
         parse_times(stage, view, &time, times, &counts);
     parse_services(stage, view, &service, services, &counts);
     parse_levels(view, &level, levels, &counts);
-    *decoded = (struct sl_decoded){times, services, levels, columns, stage->columns_count, stage->role_column[PARSE_TRACE],
-                                   stage->config->format == PARSE_JSON};
+    *decoded = (struct sl_decoded){.time_unix_ms = times, .service = services, .level = levels, .columns = columns,
+                                   .columns_count = stage->columns_count, .trace = stage->role_column[PARSE_TRACE],
+                                   .json = stage->config->format == PARSE_JSON};
+    memcpy(decoded->role_column, stage->role_column, sizeof(decoded->role_column));
     parse_count(stage, &counts);
     return 0;
 }

@@ -39,6 +39,9 @@ struct sl_batch {
     struct sl_arena *arena;
 };
 
+/* Roles whose values a parse stage takes from fields; their columns are in sl_decoded.role_column. */
+enum sl_role_field { SL_ROLE_TIME, SL_ROLE_SERVICE, SL_ROLE_LEVEL, SL_ROLE_TRACE, SL_ROLE_FIELDS };
+
 /* What a parse stage knows of each record; arrays of batch->count, in the arena. */
 struct sl_decoded {
     const int64_t *time_unix_ms; /* plausible, else the append time (rule A5) */
@@ -47,7 +50,12 @@ struct sl_decoded {
     struct sl_column *columns;   /* as compiled for this stage */
     uint32_t columns_count;
     int trace; /* column of the trace role, or -1 */
-    bool json; /* payloads are JSON objects or other JSON values that may be spliced */
+    bool json; /* records (body, else payload) are JSON objects or other JSON values that may be spliced */
+    /* [count] or NULL. The record as JSON text where that is not the payload: made by parse of a format that is not JSON, or by a
+     * stage that rewrote it (rewrite.h). data NULL, or body NULL: the payload itself. Spans of columns and edits refer to it. Has
+     * SL_PAD readable bytes behind it. */
+    const struct sl_slice *body;
+    int role_column[SL_ROLE_FIELDS]; /* columns that the roles came from, -1: from elsewhere (@topic, a header, nothing) */
 };
 
 /* Cut `cut` out of the payload of record `index` and put `paste` there; cut.bytes may be 0. Sorted by (index, cut.at). */
@@ -71,6 +79,14 @@ struct sl_view {
     struct sl_edit *edits;
     uint32_t edits_count;
 };
+
+/* The record `index` as stages see it, without the view's pending edits. */
+static inline struct sl_slice sl_view_text(const struct sl_view *view, uint32_t index)
+{
+    const struct sl_slice *body = view->decoded->body;
+
+    return body != NULL && body[index].data != NULL ? body[index] : view->batch->raw[index];
+}
 
 /* A view over all records of a batch. 0, or -1 when the arena is over budget. */
 int sl_view_all(struct sl_view *view, const struct sl_batch *batch, const struct sl_decoded *decoded);

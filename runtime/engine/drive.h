@@ -24,6 +24,8 @@ struct sl_env {
     void (*submit)(void *user, struct sl_job *job);
     void (*wake)(void *user);
     void (*log)(void *user, const char *topology, const struct sl_err *err, const char *what);
+    int (*http)(void *user, struct sl_http_request *request, struct sl_err *err); /* http.h; may be NULL */
+    void (*http_cancel)(void *user, struct sl_http_request *request);
 };
 
 /* What the slots of one topology share in a process. */

@@ -14,6 +14,7 @@
 #include "runtime/config/kind.h"
 #include "runtime/config/name.h"
 #include "runtime/engine/batch.h"
+#include "runtime/engine/http.h"
 
 struct sl_slot; /* slot.h */
 struct sl_spool; /* store/spool.h */
@@ -37,6 +38,10 @@ struct sl_names {
     void (*appended)(struct sl_names *names, uint32_t column);
     /* Whether everybody who asked for the column said so: one plain reader makes it an ordinary field. May be NULL: none is. */
     bool (*is_appended)(struct sl_names *names, uint32_t column);
+    /* Said at open by a stage or sink that needs whole records as JSON (an encoder, a rewrite): parse of another format then makes
+     * them (sl_decoded.body); else it makes columns only. May be NULL. */
+    void (*whole)(struct sl_names *names);
+    bool (*is_whole)(struct sl_names *names); /* asked at ready(); NULL: nobody needs them */
 };
 
 /* Work beside the loop. Embed it; the memory is the caller's again when done() is called. */
@@ -55,6 +60,8 @@ struct sl_api {
     uint64_t (*random)(void *env);
     void (*submit)(void *env, struct sl_job *job); /* in order, one at a time per slot */
     void (*wake)(void *env);                       /* any thread: run a turn soon */
+    int (*http)(void *env, struct sl_http_request *request, struct sl_err *err); /* http.h; NULL: no network here */
+    void (*http_cancel)(void *env, struct sl_http_request *request);
     void (*tally)(void *env, const void *self, uint32_t counter, uint64_t by);
     void (*log)(void *env, const struct sl_err *err, const char *what); /* the loop's log, rate limited */
     const char *node, *data_dir, *topology, *component; /* names for paths and messages */

@@ -139,6 +139,6 @@ struct sl_slice sl_view_body(const struct sl_view *view, uint32_t index, uint32_
         last++;
     *cursor = last;
     if (last == first)
-        return view->batch->raw[index];
-    return view_splice(view, view->batch->raw[index], view->edits + first, last - first);
+        return sl_view_text(view, index);
+    return view_splice(view, sl_view_text(view, index), view->edits + first, last - first);
 }

@@ -150,7 +150,7 @@ static int branch_items(struct sl_slot *slot, const struct sl_view *view, uint32
             continue;
         item->row = row;
         item->ref.index = row;
-        item->body = view->edits_count == 0 ? view->batch->raw[row] : sl_view_body(view, row, &cursor);
+        item->body = view->edits_count == 0 ? sl_view_text(view, row) : sl_view_body(view, row, &cursor);
         if (item->body.data == NULL)
             return -1;
         count++;
@@ -292,6 +292,8 @@ static int branch_root(struct sl_slot *slot, const struct sl_batch *batch, struc
     memset(decoded, 0, sizeof(*decoded));
     decoded->time_unix_ms = batch->append_unix_ms;
     decoded->trace = -1;
+    for (int role = 0; role < SL_ROLE_FIELDS; role++)
+        decoded->role_column[role] = -1;
     if (batch->large) { /* above max_record: set aside before anything reads it; it never holds the mark */
         for (uint32_t i = 0; i < batch->count; i++) {
             view->fate[i] = SL_DEAD;

@@ -123,6 +123,16 @@ static bool plan_is_appended(struct sl_names *names, uint32_t column)
     return slot->paths_asks[column].appended == slot->paths_asks[column].all;
 }
 
+static void plan_whole(struct sl_names *names)
+{
+    plan_slot_of(names)->whole = true;
+}
+
+static bool plan_is_whole(struct sl_names *names)
+{
+    return plan_slot_of(names)->whole;
+}
+
 /* ---- trees ---- */
 
 static uint32_t plan_sink_of(const struct sl_slot *slot, uint32_t component)
@@ -291,7 +301,7 @@ int sl_slot_plan(struct sl_slot *slot, struct sl_err *err)
 {
     const struct sl_topology *topology = slot->topology;
 
-    slot->names = (struct sl_names){plan_column, plan_path, plan_count, plan_appended, plan_is_appended};
+    slot->names = (struct sl_names){plan_column, plan_path, plan_count, plan_appended, plan_is_appended, plan_whole, plan_is_whole};
     slot->nodes = calloc(SL_SLOT_NODES_MAX, sizeof(*slot->nodes));
     slot->operators = calloc(topology->components_count + 1, sizeof(*slot->operators));
     slot->sinks = calloc(topology->sinks_count + 1, sizeof(*slot->sinks));

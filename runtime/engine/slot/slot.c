@@ -36,6 +36,22 @@ static uint64_t slot_api_random(void *env)
     return outer->random(outer->user);
 }
 
+static int slot_api_http(void *env, struct sl_http_request *request, struct sl_err *err)
+{
+    struct sl_slot *slot = slot_component(env)->slot;
+
+    if (slot->env.http == NULL)
+        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, 0, "%s: no network in this process", request->url);
+    return slot->env.http(slot->env.user, request, err);
+}
+
+static void slot_api_http_cancel(void *env, struct sl_http_request *request)
+{
+    struct sl_slot *slot = slot_component(env)->slot;
+
+    slot->env.http_cancel(slot->env.user, request);
+}
+
 static void slot_api_submit(void *env, struct sl_job *job)
 {
     const struct sl_env *outer = &slot_component(env)->slot->env;
@@ -157,6 +173,8 @@ static void slot_component_init(struct sl_slot *slot, uint32_t index)
         .unix_ms = slot_api_unix,
         .random = slot_api_random,
         .submit = slot_api_submit,
+        .http = slot_api_http,
+        .http_cancel = slot_api_http_cancel,
         .wake = slot_api_wake,
         .tally = slot_api_tally,
         .log = slot_api_log,

@@ -163,6 +163,7 @@ struct sl_slot {
     struct sl_field_path *paths;
     struct sl_path_asks { uint32_t all, appended; } *paths_asks; /* how many asked for it, and as a field that stages append */
     uint32_t paths_count, paths_cap;
+    bool whole;       /* somebody needs whole records as JSON */
     uint32_t opening; /* component whose open() runs */
 
     struct sl_partition **partitions; /* by index; NULL free */
