@@ -1,7 +1,7 @@
 /* parse.c: makes fields of payloads: the columns that the stages behind it read, and the roles time, service, level and trace.
  *
- * json: each payload is one JSON value; what is not is set aside (SL_DEAD) with json.h's verdict. text: the payload is the field
- * `message`, whatever its bytes; there are no other fields.
+ * How payloads are read is the format's affair (formats/format.h): it fills the columns, and whole records as JSON where a stage or
+ * sink behind wants them, and sets aside what it cannot read. Here are the settings, the roles and their counters.
  * Rule A5: a time of the record's own counts only within [append - max_age, append + max_future], else the append time does, counted.
  * Memory: all arrays in the batch's arena: 26 bytes a record and projected column, 13 for the roles.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -11,42 +11,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/stages/formats/format.h"
 #include "operators/stages/stages.h"
-#include "operators/stages/stamp.h"
 #include "runtime/base/intern.h"
 #include "runtime/engine/slot.h"
-#include "runtime/json/json.h"
 #include "runtime/json/level.h"
 #include "runtime/json/timestamp.h"
 
 enum { PARSE_MAGIC = 0x70617273, PARSE_SECOND_BYTES = 19, PARSE_NO_COLUMN = -1 };
 #define PARSE_NS_PER_MS 1000000ull
 
-enum parse_format { PARSE_JSON, PARSE_TEXT };
 enum parse_role { PARSE_TIME = SL_ROLE_TIME, PARSE_SERVICE = SL_ROLE_SERVICE, PARSE_LEVEL = SL_ROLE_LEVEL, PARSE_TRACE = SL_ROLE_TRACE, PARSE_ROLES };
 enum parse_counter { PARSE_C_NO_TIME, PARSE_C_IMPLAUSIBLE, PARSE_C_NO_SERVICE, PARSE_C_NO_LEVEL };
-
-struct parse_config {
-    int format;
-    bool validate;
-    struct parse_record {
-        const char *time, *service, *level, *trace;
-    } record;
-    uint64_t max_age, max_future;
-};
 
 struct parse_stage {
     uint32_t magic;
     const struct sl_api *api;
-    const struct parse_config *config;
+    const struct sl_format_config *config;
     struct sl_name role[PARSE_ROLES];
     int role_column[PARSE_ROLES]; /* of a PATH role */
-    struct sl_json_decoder *decoder;
+    const struct sl_format_kind *format;
+    void *decoder; /* the format's own; NULL: not open */
+    bool whole;    /* bodies are made */
     struct sl_intern_cache *services;
     uint32_t *projected; /* columns that this stage fills */
     uint32_t projected_count, columns_count;
-    int trace_column, message_column; /* the trace role's own (SL_NAME_TRACE), and text's message; or PARSE_NO_COLUMN */
-    char second[PARSE_SECOND_BYTES];  /* the last one parsed, "2026-11-22T05:14:56" */
+    int trace_column;                /* the trace role's own (SL_NAME_TRACE), or PARSE_NO_COLUMN */
+    char second[PARSE_SECOND_BYTES]; /* the last one parsed, "2026-11-22T05:14:56" */
     int64_t second_unix_ms;
     bool second_known;
 };
@@ -65,10 +56,16 @@ static int parse_role_name(const char *text, const char *setting, struct sl_name
     return rc < 0 ? sl_while(err, "record.%s", setting) : 0;
 }
 
-static int parse_names(const struct parse_config *config, struct sl_name names[PARSE_ROLES], struct sl_err *err)
+static const char *parse_or(const char *text, const char *otherwise)
 {
-    const char *const texts[PARSE_ROLES] = {config->record.time, config->record.service, config->record.level,
-                                            config->record.trace};
+    return text != NULL ? text : otherwise;
+}
+
+static int parse_names(const struct sl_format_config *config, struct sl_name names[PARSE_ROLES], struct sl_err *err)
+{
+    const struct sl_format_roles *roles = &sl_formats[config->format]->roles, *own = &config->record;
+    const char *const texts[PARSE_ROLES] = {parse_or(own->time, roles->time), parse_or(own->service, roles->service),
+                                            parse_or(own->level, roles->level), parse_or(own->trace, roles->trace)};
     static const char *const settings[PARSE_ROLES] = {"time", "service", "level", "trace"};
     int rc = 0;
 
@@ -76,14 +73,14 @@ static int parse_names(const struct parse_config *config, struct sl_name names[P
         rc = parse_role_name(texts[role], settings[role], &names[role], err);
     if (rc == 0 && names[PARSE_TRACE].kind != SL_NAME_PATH)
         rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "record.trace: %s is no field of the payload; name one, such as trace_id",
-                     config->record.trace);
+                     texts[PARSE_TRACE]);
     for (int role = PARSE_SERVICE; rc == 0 && role <= PARSE_LEVEL; role++)
         if (names[role].kind == SL_NAME_APPEND_TIME)
             rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "record.%s: @time is a time; name a field, @topic, @key or @header:NAME",
                          settings[role]);
     if (rc == 0 && (names[PARSE_TIME].kind == SL_NAME_TOPIC || names[PARSE_TIME].kind == SL_NAME_KEY))
         rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "record.time: %s is no time; name a field, @time or @header:NAME",
-                     config->record.time);
+                     texts[PARSE_TIME]);
     return rc;
 }
 
@@ -96,7 +93,7 @@ static int parse_check(const void *config, struct sl_err *err)
     rc = parse_names(config, names, err);
     for (int role = 0; role < PARSE_ROLES; role++)
         sl_name_fini(&names[role]);
-    return rc;
+    return rc == 0 ? sl_format_check(config, err) : rc;
 }
 
 static void parse_close(void *self)
@@ -107,7 +104,8 @@ static void parse_close(void *self)
         return;
     for (int role = 0; role < PARSE_ROLES; role++)
         sl_name_fini(&stage->role[role]);
-    stage->decoder = sl_json_decoder_free(stage->decoder);
+    if (stage->decoder != NULL)
+        stage->format->close(stage->decoder);
     stage->services = sl_intern_cache_free(stage->services);
     free(stage->projected);
     memset(stage, 0, sizeof(*stage));
@@ -122,6 +120,7 @@ static int parse_open(void *self, const struct sl_api *api, const void *config, 
     stage->magic = PARSE_MAGIC;
     stage->api = api;
     stage->config = config;
+    stage->format = sl_formats[stage->config->format];
     stage->services = sl_intern_cache_new();
     rc = stage->services == NULL ? sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for a parse stage")
                                  : parse_names(config, stage->role, err);
@@ -139,32 +138,6 @@ static int parse_open(void *self, const struct sl_api *api, const void *config, 
 
 /* ---- ready: which columns ---- */
 
-/* Stamps stand behind everything else, and most records have none: who trusts his input need not walk every record for them. */
-static int parse_ready_stamps(struct parse_stage *stage, struct sl_names *names, struct sl_err *err)
-{
-    uint32_t *columns = calloc((size_t)stage->projected_count + 1, sizeof(*columns)), count = 0;
-
-    if (columns == NULL)
-        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for %u fields", stage->projected_count);
-    for (uint32_t i = 0; i < stage->projected_count; i++)
-        if (names->is_appended(names, stage->projected[i]))
-            columns[count++] = stage->projected[i];
-    sl_json_decoder_appended(stage->decoder, STAMP_LAST, columns, count);
-    free(columns);
-    return 0;
-}
-
-static int parse_ready_json(struct parse_stage *stage, const struct sl_json_field *fields, uint32_t count, struct sl_names *names,
-                            struct sl_err *err)
-{
-    struct sl_json_projection projection = {fields, count, stage->config->validate};
-    int rc = sl_json_decoder_new(&projection, &stage->decoder, err);
-
-    if (rc == 0 && !stage->config->validate && names->is_appended != NULL)
-        rc = parse_ready_stamps(stage, names, err);
-    return rc;
-}
-
 static int parse_ready(void *self, const uint32_t *columns, uint32_t count, struct sl_names *names, struct sl_err *err)
 {
     struct parse_stage *stage = self;
@@ -175,7 +148,8 @@ static int parse_ready(void *self, const uint32_t *columns, uint32_t count, stru
     assert(stage->magic == PARSE_MAGIC);
     stage->projected = calloc((size_t)count + 1, sizeof(*stage->projected));
     stage->columns_count = names->count(names);
-    stage->trace_column = stage->message_column = PARSE_NO_COLUMN;
+    stage->trace_column = PARSE_NO_COLUMN;
+    stage->whole = !stage->format->json && names->is_whole != NULL && names->is_whole(names);
     if (fields == NULL || stage->projected == NULL)
         rc = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for %u fields", count);
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
@@ -186,11 +160,11 @@ static int parse_ready(void *self, const uint32_t *columns, uint32_t count, stru
         }
         stage->projected[stage->projected_count++] = columns[i];
         fields[fields_count++] = (struct sl_json_field){*path, columns[i]};
-        if (path->segments_count == 1 && strcmp(path->segments[0], "message") == 0)
-            stage->message_column = (int)columns[i];
     }
-    if (rc == 0 && stage->config->format == PARSE_JSON)
-        rc = parse_ready_json(stage, fields, fields_count, names, err);
+    if (rc == 0) {
+        struct sl_format_open open = {stage->api, stage->config, fields, fields_count, stage->whole, names};
+        rc = stage->format->open(&open, &stage->decoder, err);
+    }
     free(fields);
     return rc;
 }
@@ -296,6 +270,13 @@ static int parse_time(struct parse_stage *stage, struct sl_slice text, enum sl_t
     return 0;
 }
 
+static bool parse_own_time(const struct parse_stage *stage, const struct sl_column *cells, uint16_t row, int64_t append,
+                           int64_t *ret_unix_ms)
+{
+    return stage->format->time != NULL && cells->type[row] == SL_T_STRING &&
+           stage->format->time(stage->decoder, cells->value[row], append, ret_unix_ms) == 0;
+}
+
 struct parse_counts {
     uint64_t no_time, implausible, no_service, no_level;
 };
@@ -311,7 +292,8 @@ static void parse_times(struct parse_stage *stage, const struct sl_view *view, c
         int64_t append = times[row], unix_ms = 0;
         if (view->fate[row] != SL_LIVE)
             continue;
-        if (parse_time(stage, cells->value[row], (enum sl_type)cells->type[row], &unix_ms) != 0)
+        if (!parse_own_time(stage, cells, row, append, &unix_ms) &&
+            parse_time(stage, cells->value[row], (enum sl_type)cells->type[row], &unix_ms) != 0)
             counts->no_time++;
         else if (append > 0 && (unix_ms < append - max_age_ms || unix_ms > append + max_future_ms))
             counts->implausible++; /* rule A5 */
@@ -374,33 +356,16 @@ static int parse_columns(const struct parse_stage *stage, struct sl_arena *arena
     return 0;
 }
 
-static int parse_json(struct parse_stage *stage, struct sl_view *view, struct sl_column *columns)
+static int parse_bodies(const struct parse_stage *stage, const struct sl_batch *batch, struct sl_slice **ret_body)
 {
-    const struct sl_batch *batch = view->batch;
-    uint8_t *verdict = sl_arena_alloc(batch->arena, (size_t)batch->count + 1);
-    int rc = verdict == NULL ? -1
-                             : sl_json_decode(stage->decoder, batch->raw, view->sel, view->sel_count, columns, verdict, batch->arena);
-
-    for (uint32_t i = 0; rc == 0 && i < view->sel_count; i++) {
-        uint16_t row = view->sel[i];
-        if (verdict[row] == SL_JSON_FINE)
-            continue;
-        view->fate[row] = SL_DEAD;
-        view->reason[row] = verdict[row];
-    }
-    return rc;
-}
-
-static void parse_text(const struct parse_stage *stage, const struct sl_view *view, struct sl_column *columns)
-{
-    struct sl_column *message = stage->message_column < 0 ? NULL : &columns[stage->message_column];
-
-    for (uint32_t i = 0; message != NULL && i < view->sel_count; i++) {
-        uint16_t row = view->sel[i];
-        message->type[row] = SL_T_STRING;
-        message->value[row] = view->batch->raw[row];
-        message->span[row] = (struct sl_span){0, view->batch->raw[row].bytes};
-    }
+    *ret_body = NULL;
+    if (!stage->whole)
+        return 0;
+    *ret_body = sl_arena_alloc(batch->arena, ((size_t)batch->count + 1) * sizeof(**ret_body));
+    if (*ret_body == NULL)
+        return -1;
+    memset(*ret_body, 0, ((size_t)batch->count + 1) * sizeof(**ret_body));
+    return 0;
 }
 
 static void parse_count(const struct parse_stage *stage, const struct parse_counts *counts)
@@ -412,7 +377,7 @@ static void parse_count(const struct parse_stage *stage, const struct parse_coun
             stage->api->tally(stage->api->env, stage, i, by[i]);
 }
 
-static int parse_roles(struct parse_stage *stage, const struct sl_view *view, struct sl_column *columns,
+static int parse_roles(struct parse_stage *stage, const struct sl_view *view, const struct sl_format_batch *read,
                        struct sl_decoded *decoded)
 {
     const struct sl_batch *batch = view->batch;
@@ -422,8 +387,8 @@ static int parse_roles(struct parse_stage *stage, const struct sl_view *view, st
     struct parse_counts counts = {0, 0, 0, 0};
     struct sl_column time, service, level;
 
-    if (times == NULL || services == NULL || levels == NULL || parse_cells(stage, PARSE_TIME, view, columns, &time) != 0 ||
-        parse_cells(stage, PARSE_SERVICE, view, columns, &service) != 0 || parse_cells(stage, PARSE_LEVEL, view, columns, &level) != 0)
+    if (times == NULL || services == NULL || levels == NULL || parse_cells(stage, PARSE_TIME, view, read->columns, &time) != 0 ||
+        parse_cells(stage, PARSE_SERVICE, view, read->columns, &service) != 0 || parse_cells(stage, PARSE_LEVEL, view, read->columns, &level) != 0)
         return -1;
     memcpy(times, batch->append_unix_ms, batch->count * sizeof(*times)); /* the dead keep their append time, for the account */
     memset(services, 0, batch->count * sizeof(*services));
@@ -432,9 +397,10 @@ static int parse_roles(struct parse_stage *stage, const struct sl_view *view, st
         parse_times(stage, view, &time, times, &counts);
     parse_services(stage, view, &service, services, &counts);
     parse_levels(view, &level, levels, &counts);
-    *decoded = (struct sl_decoded){.time_unix_ms = times, .service = services, .level = levels, .columns = columns,
-                                   .columns_count = stage->columns_count, .trace = stage->role_column[PARSE_TRACE],
-                                   .json = stage->config->format == PARSE_JSON};
+    *decoded = (struct sl_decoded){.time_unix_ms = times, .service = services, .level = levels,
+                                   .columns = read->columns, .columns_count = stage->columns_count,
+                                   .trace = stage->role_column[PARSE_TRACE], .json = stage->format->json || stage->whole,
+                                   .body = read->body};
     memcpy(decoded->role_column, stage->role_column, sizeof(decoded->role_column));
     parse_count(stage, &counts);
     return 0;
@@ -444,16 +410,16 @@ static int parse_process(void *self, struct sl_view *view, struct sl_err *err)
 {
     struct parse_stage *stage = self;
     struct sl_decoded *decoded = sl_arena_alloc(view->batch->arena, sizeof(*decoded));
-    struct sl_column *columns = NULL;
-    int rc = decoded == NULL ? -1 : parse_columns(stage, view->batch->arena, view->batch->count, &columns);
+    struct sl_format_batch read = {.view = view};
+    int rc = decoded == NULL ? -1 : parse_columns(stage, view->batch->arena, view->batch->count, &read.columns);
 
     assert(stage->magic == PARSE_MAGIC);
-    if (rc == 0 && stage->config->format == PARSE_JSON)
-        rc = parse_json(stage, view, columns);
-    else if (rc == 0)
-        parse_text(stage, view, columns);
     if (rc == 0)
-        rc = parse_roles(stage, view, columns, decoded);
+        rc = parse_bodies(stage, view->batch, &read.body);
+    if (rc == 0)
+        rc = stage->format->decode(stage->decoder, &read);
+    if (rc == 0)
+        rc = parse_roles(stage, view, &read, decoded);
     if (rc != 0)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "a batch of %u records and %u fields does not fit its arena",
                        view->batch->count, stage->projected_count);
@@ -463,25 +429,24 @@ static int parse_process(void *self, struct sl_view *view, struct sl_err *err)
 
 /* ---- tables ---- */
 
-static const char *const parse_formats[] = {"json", "text", NULL};
-
 static const struct sl_field parse_record_fields[] = {
-    SL_FIELD(parse_record, time, SL_F_FIELD_NAME, .def = "ts", .help = "Field of the record's time, or @time, @header:NAME."),
-    SL_FIELD(parse_record, service, SL_F_FIELD_NAME, .def = "service", .help = "Field of the service's name, or @topic, @key, @header:NAME."),
-    SL_FIELD(parse_record, level, SL_F_FIELD_NAME, .def = "level", .help = "Field of the level, or @header:NAME."),
-    SL_FIELD(parse_record, trace, SL_F_FIELD_NAME, .def = "trace_id", .help = "Field of the trace id."),
+    SL_FIELD(sl_format_roles, time, SL_F_FIELD_NAME, .help = "Field of the record's time, or @time, @header:NAME; default ts."),
+    SL_FIELD(sl_format_roles, service, SL_F_FIELD_NAME,
+             .help = "Field of the service's name, or @topic, @key, @header:NAME; default service."),
+    SL_FIELD(sl_format_roles, level, SL_F_FIELD_NAME, .help = "Field of the level, or @header:NAME; default level."),
+    SL_FIELD(sl_format_roles, trace, SL_F_FIELD_NAME, .help = "Field of the trace id; default trace_id."),
     {0},
 };
 
 static const struct sl_field parse_fields[] = {
-    SL_FIELD(parse_config, format, SL_F_ENUM, .def = "json", .values = parse_formats,
+    SL_FIELD(sl_format_config, format, SL_F_ENUM, .def = "json", .values = sl_format_names,
              .help = "json: one JSON value a record; text: the record is the field message."),
-    SL_FIELD(parse_config, record, SL_F_STRUCT, .sub = parse_record_fields, .help = "Where the roles are found."),
-    SL_FIELD(parse_config, validate, SL_F_BOOL, .def = "true",
+    SL_FIELD(sl_format_config, record, SL_F_STRUCT, .sub = parse_record_fields, .help = "Where the roles are found."),
+    SL_FIELD(sl_format_config, validate, SL_F_BOOL, .def = "true",
              .help = "json: check that the whole record is JSON; false trusts the sender and reads no further than the last field needed."),
-    SL_FIELD(parse_config, max_age, SL_F_DURATION, .def = "30d", .min = "1s", .max = "36500d",
+    SL_FIELD(sl_format_config, max_age, SL_F_DURATION, .def = "30d", .min = "1s", .max = "36500d",
              .help = "A record's own time may lie this far before its append time; else the append time counts."),
-    SL_FIELD(parse_config, max_future, SL_F_DURATION, .def = "1h", .min = "0s", .max = "36500d",
+    SL_FIELD(sl_format_config, max_future, SL_F_DURATION, .def = "1h", .min = "0s", .max = "36500d",
              .help = "A record's own time may lie this far after its append time; else the append time counts."),
     {0},
 };
@@ -502,10 +467,10 @@ const struct sl_op_kind sl_op_parse = {
              .summary = "Reads the fields of records: JSON, or plain text.",
              .example = "{ type: parse, inputs: [logs], format: json, record: { time: ts, service: service, level: level, trace: trace_id } }",
              .fields = parse_fields,
-             .config_bytes = sizeof(struct parse_config),
+             .config_bytes = sizeof(struct sl_format_config),
              .self_bytes = sizeof(struct parse_stage),
              .counters = parse_counters,
-             .reasons = sl_json_reasons,
+             .reasons = sl_format_reasons,
              .check = parse_check},
     .open = parse_open,
     .ready = parse_ready,

@@ -59,19 +59,8 @@ struct json_walk {
     struct sl_arena *arena;
 };
 
-const char *const sl_json_reasons[SL_JSON_VERDICTS + 1] = {
-    [SL_JSON_FINE] = "valid JSON",
-    [SL_JSON_EMPTY] = "the payload is empty; a JSON value is needed",
-    [SL_JSON_NOT_JSON] = "not JSON: a token stands where it cannot",
-    [SL_JSON_TRUNCATED] = "truncated: the payload ends inside its JSON value",
-    [SL_JSON_UTF8] = "not valid UTF-8",
-    [SL_JSON_TRAILING] = "more text behind the JSON value; one record is one value",
-    [SL_JSON_ESCAPE] = "a string has an escape that JSON does not know, or half of a surrogate pair",
-    [SL_JSON_CONTROL] = "a string has a control character that is not escaped",
-    [SL_JSON_NUMBER] = "a number is not in JSON's form",
-    [SL_JSON_DEEP] = "nested deeper than 1024 levels",
-};
-_Static_assert(SL_JSON_DEPTH == 1024, "the reason above names it");
+const char *const sl_json_reasons[SL_JSON_VERDICTS + 1] = {SL_JSON_REASON_ROWS};
+_Static_assert(SL_JSON_DEPTH == 1024, "the reason in json.h names it");
 
 /* What a token is by its first byte; 0 (absent): nothing that a value may begin with. */
 static const uint8_t json_type_of[256] = {

@@ -40,6 +40,19 @@ enum sl_json_verdict {
 /* A sentence for people for each verdict, NULL behind the last: a kind may use it as its `reasons`. */
 extern const char *const sl_json_reasons[SL_JSON_VERDICTS + 1];
 
+/* The rows of that table, for a kind whose own table begins with them. */
+#define SL_JSON_REASON_ROWS                                                                                                     \
+    [SL_JSON_FINE] = "valid JSON",                                                                                             \
+    [SL_JSON_EMPTY] = "the payload is empty; a JSON value is needed",                                                          \
+    [SL_JSON_NOT_JSON] = "not JSON: a token stands where it cannot",                                                           \
+    [SL_JSON_TRUNCATED] = "truncated: the payload ends inside its JSON value",                                                 \
+    [SL_JSON_UTF8] = "not valid UTF-8",                                                                                        \
+    [SL_JSON_TRAILING] = "more text behind the JSON value; one record is one value",                                           \
+    [SL_JSON_ESCAPE] = "a string has an escape that JSON does not know, or half of a surrogate pair",                          \
+    [SL_JSON_CONTROL] = "a string has a control character that is not escaped",                                                \
+    [SL_JSON_NUMBER] = "a number is not in JSON's form",                                                                       \
+    [SL_JSON_DEEP] = "nested deeper than 1024 levels"
+
 struct sl_json_field {
     struct sl_field_path path;
     uint32_t column; /* index into the columns given to decode */

@@ -179,6 +179,32 @@ static void test_text_is_one_field_whatever_its_bytes(void **state)
     assert_false(bench.view.decoded->json);
 }
 
+static bool is_whole(struct sl_names *names)
+{
+    (void)names;
+    return true;
+}
+
+static void test_text_becomes_json_where_somebody_wants_whole_records(void **state)
+{
+    static const char *const texts[] = {"plain \xff \"text\"\t", ""};
+    const struct sl_decoded *decoded;
+    int message;
+
+    (void)state;
+    bench.names.is_whole = is_whole;
+    message = begin("{ type: parse, inputs: [x], format: text, record: { service: \"@topic\" } }", "message");
+    process(texts, 2);
+    decoded = bench.view.decoded;
+    assert_true(decoded->json);
+    assert_true(sl_slice_is(decoded->body[0], "{\"message\":\"plain \xef\xbf\xbd \\\"text\\\"\\t\"}"));
+    assert_true(sl_slice_is(decoded->columns[message].value[0], "plain \xef\xbf\xbd \"text\"\t"));
+    assert_int_equal(decoded->columns[message].span[0].at, 11);
+    assert_int_equal(decoded->columns[message].span[0].bytes, decoded->body[0].bytes - 12);
+    assert_true(sl_slice_is(sl_view_text(&bench.view, 1), "{\"message\":\"\"}"));
+    assert_true(sl_slice_is(bench.batch.raw[0], texts[0]));
+}
+
 static void test_roles_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
@@ -198,6 +224,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_implausible_time_gives_way_to_the_append_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_no_json_is_set_aside_with_its_reason, setup, teardown),
         cmocka_unit_test_setup_teardown(test_text_is_one_field_whatever_its_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_text_becomes_json_where_somebody_wants_whole_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_roles_that_make_no_sense_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
