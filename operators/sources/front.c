@@ -399,6 +399,13 @@ void sl_front_slot_release(void *self)
     (void)self; /* payloads lie in the batch's arena */
 }
 
+int sl_front_slot_first(void *self, struct sl_partition *partition, uint64_t *ret_first, struct sl_err *err)
+{
+    (void)err;
+    sl_tail_first(&((struct sl_front_slot *)self)->tail, partition, ret_first);
+    return 0;
+}
+
 int sl_front_slot_seek(void *self, struct sl_partition *partition, uint64_t next, struct sl_err *err)
 {
     return sl_tail_seek(&((struct sl_front_slot *)self)->tail, partition, next, err);

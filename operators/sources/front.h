@@ -87,6 +87,7 @@ void sl_front_finish(struct sl_front *front);
 int sl_front_slot_open(void *self, const struct sl_api *api, const void *config, struct sl_slot *slot, struct sl_err *err);
 int sl_front_slot_poll(void *self, struct sl_batch *batch, struct sl_err *err);
 void sl_front_slot_release(void *self);
+int sl_front_slot_first(void *self, struct sl_partition *partition, uint64_t *ret_first, struct sl_err *err);
 int sl_front_slot_seek(void *self, struct sl_partition *partition, uint64_t next, struct sl_err *err);
 void sl_front_slot_committed(void *self, struct sl_partition *partition, uint64_t next);
 int sl_front_slot_fingerprint(void *self, struct sl_partition *partition, uint64_t offset, uint64_t *ret_hash);
@@ -94,5 +95,11 @@ void sl_front_slot_lag(void *self, int64_t *ret_records, int64_t *ret_ms);
 int sl_front_slot_at_end(void *self);
 void sl_front_slot_pause(void *self, bool paused);
 void sl_front_slot_close(void *self);
+
+/* What all kinds on this ground have in common, in their struct sl_source_kind. */
+#define SL_FRONT_SLOTS                                                                                                         \
+    .open = sl_front_slot_open, .poll = sl_front_slot_poll, .release = sl_front_slot_release, .seek = sl_front_slot_seek,      \
+    .first = sl_front_slot_first, .committed = sl_front_slot_committed, .fingerprint = sl_front_slot_fingerprint,              \
+    .lag = sl_front_slot_lag, .pause = sl_front_slot_pause, .close = sl_front_slot_close
 
 #endif

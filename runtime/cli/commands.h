@@ -13,6 +13,7 @@ int sl_command_operators(struct sl_cli *cli);
 int sl_command_topologies(struct sl_cli *cli);
 int sl_command_cat(struct sl_cli *cli);
 int sl_command_status(struct sl_cli *cli);
+int sl_command_resume(struct sl_cli *cli);
 int sl_command_audit(struct sl_cli *cli);
 int sl_command_spool(struct sl_cli *cli);
 int sl_command_version(struct sl_cli *cli);

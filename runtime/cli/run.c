@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/cli/admin.h"
 #include "runtime/cli/cli.h"
 #include "runtime/cli/commands.h"
 #include "runtime/cli/pages.h"
@@ -153,9 +154,15 @@ static int run_ready(void *user, char *why, size_t bytes)
     return run_look(run, true, why, bytes);
 }
 
+static int run_command(void *user, const char *path, const char *body, struct sl_buf *json)
+{
+    struct run *run = user;
+    return sl_admin_command(run->host, path, body, json);
+}
+
 static int run_open_control(struct run *run, struct sl_err *err)
 {
-    struct sl_control_source source = {run, run_status, run_metrics, run_healthy, run_ready, NULL};
+    struct sl_control_source source = {run, run_status, run_metrics, run_healthy, run_ready, run_command};
     struct sl_control_settings settings = {run->socket, run->process->control_listen, NULL};
     char *token = NULL;
     int status;
@@ -384,7 +391,7 @@ static int run_host(struct run *run)
     run->host = sl_host_open(&settings, &err);
     if (run->host == NULL)
         return sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
-    if (run_open_control(run, &err) != 0 || sl_host_start(run->host, &err) != 0) {
+    if (sl_host_start(run->host, &err) != 0 || run_open_control(run, &err) != 0) { /* commands need workers that turn */
         (void)sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
         goto out;
     }

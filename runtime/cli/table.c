@@ -78,6 +78,14 @@ static const struct sl_option table_status[] = {
     {NULL, NULL, NULL},
 };
 
+static const struct sl_option table_resume[] = {
+    {"source-changed", "PARTITION", "TOPIC:NUMBER of a partition that is held since its source is another one: it begins anew."},
+    TABLE_SOCKET,
+    TABLE_DATA_DIR,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
 static const struct sl_option table_spool[] = {
     TABLE_JSON,
     {NULL, NULL, NULL},
@@ -106,6 +114,8 @@ static const struct sl_command table[] = {
      "sluice graph topology.yaml | dot -Tsvg > topology.svg", table_graph, NULL, sl_command_graph},
     {"status", "", 0, 0, "Show what the running server does: topologies, lag, fates per sink.",
      "sluice status --socket /run/sluice/control.sock", table_status, NULL, sl_command_status},
+    {"resume", "[TOPOLOGY]", 0, 1, "Let a held partition go on: its topic was made anew, and that is meant.",
+     "sluice resume company-bus --source-changed logs.payment:3", table_resume, NULL, sl_command_resume},
     {"cat", "spool TOPIC|PATH...", 1, 1000,
      "Print records: a topic of a closed spool, or the files of a landing or dead-letter folder.",
      "sluice cat sluice-data/landing | head", table_cat, NULL, sl_command_cat},

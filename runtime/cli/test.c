@@ -290,7 +290,7 @@ static int test_drive(struct test_world *world, const struct sl_process_config *
                       struct sl_err *err)
 {
     uint64_t numbers = 0;
-    struct sl_env env = {world, sl_fs_posix(), NULL, test_now, test_unix, test_random, test_submit, test_wake, test_log};
+    struct sl_env env = {world, sl_fs_posix(), NULL, test_now, test_unix, test_random, test_submit, test_wake, test_log, NULL, NULL};
     struct sl_shared shared = {.topology = world->topology, .node = "test", .data_dir = dir, .epoch = 1, .slots = 1,
                                .memory_bytes = process->memory_bytes, .max_record_bytes = process->max_record_bytes,
                                .commit_log = log, .flush_number = &numbers, .once = true};

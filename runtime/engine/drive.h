@@ -52,6 +52,9 @@ enum sl_slot_state sl_slot_state(const struct sl_slot *slot);
 /* What a drain waits for, in words; static or slot memory, valid until the next turn. */
 const char *sl_slot_waits_for(const struct sl_slot *slot);
 const struct sl_err *sl_slot_error(const struct sl_slot *slot); /* of SL_SLOT_FAILED */
+/* Rule A1's remedy: a partition held as changed begins again as the next incarnation, at its first offset. name: "TOPIC:ID", or the
+ * id alone. *ret_named is raised by each partition of that name; not held, or for another reason: err. Slot thread. */
+int sl_slot_resume_changed(struct sl_slot *slot, const char *name, uint32_t *ret_named, struct sl_err *err);
 /* Frees it whatever its state; nothing more is committed. No job may run meanwhile; jobs that never
  * ran are simply not run: what they were to do, the next start does. */
 struct sl_slot *sl_slot_free(struct sl_slot *slot);

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "runtime/base/clock.h"
@@ -416,6 +417,37 @@ void sl_host_view_fini(struct sl_host *host, struct sl_host_topology *items)
     for (uint32_t t = 0; t < host->topologies_count; t++)
         sl_slot_status_fini(&items[t].sum);
     free(items);
+}
+
+static const struct sl_topology *host_find(const struct sl_host *host, const char *name, struct sl_err *err)
+{
+    char names[256] = "";
+    size_t used = 0;
+
+    for (uint32_t t = 0; t < host->topologies_count; t++) {
+        const char *known = host->topologies[t].topology->name;
+        if (strcmp(known, name) == 0)
+            return host->topologies[t].topology;
+        if (used < sizeof(names))
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", t == 0 ? "" : ", ", known);
+    }
+    (void)sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "no topology %s runs here; there are: %s", name, names);
+    return NULL;
+}
+
+int sl_host_ask(struct sl_host *host, const char *topology, void (*each)(void *user, struct sl_slot *slot), void *user,
+                struct sl_err *err)
+{
+    const struct sl_topology *found = host_find(host, topology, err);
+
+    for (uint32_t w = 0; found != NULL && w < host->workers_count; w++)
+        sl_worker_ask(host->workers[w], found, each, user);
+    return found != NULL ? 0 : -(int)err->code;
+}
+
+const struct sl_topology *sl_host_topology_at(const struct sl_host *host, uint32_t index)
+{
+    return host->topologies[index].topology;
 }
 
 uint32_t sl_host_topologies_count(const struct sl_host *host)

@@ -40,7 +40,12 @@ struct sl_host_topology {
 /* 0 or -1 (no memory). *ret_items malloc'd, count = topologies; sl_host_view_fini. */
 int sl_host_view(struct sl_host *host, struct sl_host_topology **ret_items);
 void sl_host_view_fini(struct sl_host *host, struct sl_host_topology *items);
+/* Calls each(user, slot) on the thread of every slot of the topology, one after the other; between its turns. After start, before
+ * close; any thread but a slot's. 0, or SL_E_CONFIG: no topology of that name (the text lists those there are). */
+int sl_host_ask(struct sl_host *host, const char *topology, void (*each)(void *user, struct sl_slot *slot), void *user,
+                struct sl_err *err);
 uint32_t sl_host_topologies_count(const struct sl_host *host);
+const struct sl_topology *sl_host_topology_at(const struct sl_host *host, uint32_t index);
 void sl_host_spool_stats(struct sl_host *host, struct sl_spool_stats *ret_stats);
 uint32_t sl_host_epoch(const struct sl_host *host);
 const char *sl_host_data_dir(const struct sl_host *host);

@@ -117,6 +117,9 @@ struct sl_source_kind {
     void (*close)(void *self);
     /* After a poll() that gave 0: ask again this much later even without a wake(). NULL: only wake() brings news. */
     uint64_t (*wait_ns)(void *self);
+    /* The first offset that can be read of a partition that is held as changed, where its next incarnation begins (rule A1). NULL:
+     * this source never holds one. */
+    int (*first)(void *self, struct sl_partition *partition, uint64_t *ret_first, struct sl_err *err);
     /* In a turn in which poll() is not called (back-pressure, draining, failed): hears what the group wants, reads nothing. NULL: has
      * nothing to hear. */
     void (*serve)(void *self);

@@ -31,7 +31,8 @@ struct sl_partition {
     int32_t number;        /* Kafka's and the spool's partition; -1 for files */
     uint32_t incarnation;
     uint64_t next;         /* offset that the next batch of it must begin with; moved by the engine */
-    const char *held;      /* why it is not read ("source changed"), or NULL */
+    const char *held;      /* why it is not read, or NULL */
+    bool changed;          /* held because the source is another one (rule A1): `sluice resume --source-changed` accepts it */
     void *user;            /* the source's own */
 };
 

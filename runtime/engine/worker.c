@@ -41,6 +41,14 @@ struct host { /* one slot, where it lives */
     bool has_status;
 };
 
+struct ask { /* on the stack of who asks */
+    const struct sl_topology *topology;
+    void (*each)(void *user, struct sl_slot *slot);
+    void *user;
+    bool done;
+    struct ask *next;
+};
+
 struct sl_worker {
     struct sl_worker_settings settings;
     uv_loop_t loop;
@@ -50,6 +58,8 @@ struct sl_worker {
     uv_thread_t thread;
     bool started;
     pthread_mutex_t lock;
+    pthread_cond_t answered;
+    struct ask *asks; /* under lock */
     struct host *hosts;
     uint32_t hosts_count;
     atomic_bool drain, stop;
@@ -229,6 +239,45 @@ static void host_turn(struct host *host, uint64_t now_ns)
     }
 }
 
+/* An ask is never behind another's answer: the list is taken whole. */
+static void worker_answer(struct sl_worker *worker)
+{
+    struct ask *ask;
+
+    (void)pthread_mutex_lock(&worker->lock);
+    ask = worker->asks;
+    worker->asks = NULL;
+    (void)pthread_mutex_unlock(&worker->lock);
+    while (ask != NULL) {
+        struct ask *next = ask->next;
+        for (uint32_t i = 0; i < worker->hosts_count; i++) {
+            if (worker->hosts[i].topology != ask->topology)
+                continue;
+            ask->each(ask->user, worker->hosts[i].slot);
+            worker->hosts[i].due_ns = 0;
+        }
+        (void)pthread_mutex_lock(&worker->lock);
+        ask->done = true;
+        (void)pthread_cond_broadcast(&worker->answered);
+        (void)pthread_mutex_unlock(&worker->lock);
+        ask = next;
+    }
+}
+
+void sl_worker_ask(struct sl_worker *worker, const struct sl_topology *topology, void (*each)(void *user, struct sl_slot *slot),
+                   void *user)
+{
+    struct ask ask = {.topology = topology, .each = each, .user = user};
+
+    (void)pthread_mutex_lock(&worker->lock);
+    ask.next = worker->asks;
+    worker->asks = &ask;
+    (void)uv_async_send(&worker->async);
+    while (!ask.done)
+        (void)pthread_cond_wait(&worker->answered, &worker->lock);
+    (void)pthread_mutex_unlock(&worker->lock);
+}
+
 static void worker_round(struct sl_worker *worker);
 
 static void worker_on_idle(uv_idle_t *handle)
@@ -254,6 +303,7 @@ static void worker_round(struct sl_worker *worker)
         uv_stop(&worker->loop);
         return;
     }
+    worker_answer(worker);
     for (uint32_t i = 0; i < worker->hosts_count; i++) {
         host_turn(&worker->hosts[i], sl_clock_now_ns());
         due_ns = worker->hosts[i].due_ns < due_ns ? worker->hosts[i].due_ns : due_ns;
@@ -290,6 +340,7 @@ struct sl_worker *sl_worker_new(const struct sl_worker_settings *settings, struc
     }
     worker->settings = *settings;
     (void)pthread_mutex_init(&worker->lock, NULL);
+    (void)pthread_cond_init(&worker->answered, NULL);
     if (getrandom(worker->random, sizeof(worker->random), 0) != sizeof(worker->random))
         worker->random[0] = sl_clock_now_ns();
     if (uv_loop_init(&worker->loop) != 0 || uv_async_init(&worker->loop, &worker->async, worker_on_async) != 0 ||
@@ -307,7 +358,7 @@ int sl_worker_add(struct sl_worker *worker, const struct sl_shared *shared, uint
 {
     struct host *host = &worker->hosts[worker->hosts_count];
     struct sl_env env = {host, worker->settings.fs, worker->settings.klog, host_now, host_unix,
-                         host_random, host_submit, host_wake, host_log};
+                         host_random, host_submit, host_wake, host_log, NULL, NULL};
 
     assert(!worker->started && worker->hosts_count < worker->settings.slots_max);
     host->worker = worker;
@@ -371,6 +422,7 @@ struct sl_worker *sl_worker_free(struct sl_worker *worker)
     (void)uv_run(&worker->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&worker->loop);
     (void)pthread_mutex_destroy(&worker->lock);
+    (void)pthread_cond_destroy(&worker->answered);
     free(worker->hosts);
     free(worker);
     return NULL;

@@ -61,6 +61,23 @@ end_held() {
     wait "${node_pid[$1]}" 2>/dev/null || true # a held partition is told by the exit code as well
     unset "node_pid[$1]"
 }
+# accepted NAME: both partitions are resumed while it runs, read from their beginning, and go on after another start.
+accepted() {
+    local left=$((records / 2)) first=0 p
+    [ "$1" = smaller ] || { left=$((records + 100)) first=7; }
+    mv "$work/$1/landing" "$work/$1/landing.old" # each incarnation is checked by itself
+    mkdir -p "$work/$1/landing/.sluice"
+    cp "$work/$1/landing.old/.sluice/zone" "$work/$1/landing/.sluice/"
+    start_node "$1"
+    resumed() { "$sluice" resume "$1" --source-changed "$1:$2" --socket "$work/$1/control.sock" >"$work/resumed" 2>&1; }
+    for p in 0 1; do wait_for 30 resumed "$1" $p || die "$1: not resumed: $(cat "$work/resumed")"; done
+    ! resumed "$1" 0 || die "$1: resumed twice"
+    grep -q 'is not held' "$work/resumed" || die "$1: $(cat "$work/resumed")"
+    wait_for 60 is_drained $((2 * left)) || die "$1: not drained after resume: $(last_run "$1")"
+    end_node "$1" TERM
+    once "$1" || die "$1: the start after a resume: $(last_run "$1")"
+    "$support/landing_check" --partitions 2 --first $first --records "$left" "$work/$1/landing" || die "$1: after resume"
+}
 for size in smaller larger; do
     echo "a topic deleted and made again, $size than the mark: held as source changed (rule A1)"
     use "$size"
@@ -72,6 +89,8 @@ for size in smaller larger; do
     if [ $size = smaller ]; then fill "$size" 2 0 $((records / 2)); else fill "$size" 2 7 $((records + 100)); fi
     held "$size" 'source changed'
     check "$size" "$records"
+    echo 'a person says that it is meant: it begins anew, beside what the old one left'
+    accepted "$size"
 done
 
 echo 'retention that passed the mark while down: on_gap: stop holds, on_gap: record goes on'

@@ -251,6 +251,7 @@ const struct sl_source_kind sl_source_kafka = {
     .poll = kafka_source_poll,
     .release = kafka_release,
     .seek = kafka_source_seek,
+    .first = kafka_source_first,
     .lag = kafka_lag,
     .at_end = kafka_at_end,
     .close = kafka_close,

@@ -37,6 +37,7 @@ struct kafka_item { /* a partition that the group has given us */
     bool fetching;    /* the log client reads it; else it is held, or not yet started */
     bool revoking, paused;
     bool seen_range;  /* out of range: looked at again */
+    uint64_t low;     /* its first offset when it was assigned: where a new incarnation begins */
     uint64_t end;     /* its end when it was assigned: where --once stops */
     int64_t end_now;  /* as asked last */
     int64_t last_unix_ms; /* append time of the last record; 0 none */
@@ -135,6 +136,7 @@ void kafka_on_event(void *user, enum sl_klog_event_kind kind, const struct sl_kl
 void kafka_look_done(struct sl_job *job);
 void kafka_range_done(struct sl_job *job);
 void kafka_answer(struct kafka_source *source); /* takes the next event up, retries what failed */
+int kafka_source_first(void *self, struct sl_partition *partition, uint64_t *ret_first, struct sl_err *err);
 int kafka_source_seek(void *self, struct sl_partition *partition, uint64_t next, struct sl_err *err);
 void kafka_items_fini(struct kafka_source *source);
 

@@ -119,7 +119,13 @@ static void item_place(struct kafka_source *source, struct kafka_item *item, con
     if (item->partition->held != NULL)
         return;
     if (found->changed[0] != '\0') {
-        hold(source, item, SL_E_FORMAT, found->changed, "if that is meant, give the source a new group:, which starts a new account");
+        char remedy[256];
+
+        (void)snprintf(remedy, sizeof(remedy), "if that is meant: sluice resume %s --source-changed %s:%d", source->api->topology,
+                       item->topic, (int)item->number);
+        item->partition->changed = true;
+        item->low = found->low;
+        hold(source, item, SL_E_FORMAT, found->changed, remedy);
         return;
     }
     if (found->unverified)
@@ -483,6 +489,18 @@ void kafka_answer(struct kafka_source *source)
     } else {
         range_start(source);
     }
+}
+
+/* What it holds was looked at when it was held; what retention has removed since is met as any other gap. */
+int kafka_source_first(void *self, struct sl_partition *partition, uint64_t *ret_first, struct sl_err *err)
+{
+    const struct kafka_source *source = self;
+    const struct kafka_item *item = partition->user;
+
+    (void)err;
+    assert(source->magic == KAFKA_MAGIC && item->partition == partition);
+    *ret_first = item->low;
+    return 0;
 }
 
 /* ---- seek ---- */

@@ -71,6 +71,13 @@ static int spool_seek(void *self, struct sl_partition *partition, uint64_t next,
     return sl_tail_seek(self, partition, next, err);
 }
 
+static int spool_first(void *self, struct sl_partition *partition, uint64_t *ret_first, struct sl_err *err)
+{
+    (void)err;
+    sl_tail_first(self, partition, ret_first);
+    return 0;
+}
+
 static void spool_committed(void *self, struct sl_partition *partition, uint64_t next)
 {
     sl_tail_committed(self, partition, next);
@@ -117,6 +124,7 @@ const struct sl_source_kind sl_source_spool = {
     .poll = spool_poll,
     .release = spool_release,
     .seek = spool_seek,
+    .first = spool_first,
     .committed = spool_committed,
     .fingerprint = spool_fingerprint,
     .lag = spool_lag,

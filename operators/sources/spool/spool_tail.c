@@ -194,8 +194,11 @@ static int tail_verify(struct sl_tail_partition *item, const struct sl_mark *mar
         return 0;
     if (sl_tail_fingerprint(tail, item->partition, mark->last_offset, &hash) == 1 && hash != mark->last_hash) {
         (void)sl_fail(&why, SL_E_FORMAT, SL_REMEDY_HALT, 0,
-                      "source changed: spool topic %s partition %u holds another record at offset %llu than the one committed",
-                      tail->topic_name, item->number, (unsigned long long)mark->last_offset);
+                      "source changed: spool topic %s partition %u holds another record at offset %llu than the one committed; "
+                      "if that is meant: sluice resume %s --source-changed %s:%u",
+                      tail->topic_name, item->number, (unsigned long long)mark->last_offset, tail->api->topology, tail->topic_name,
+                      item->number);
+        item->partition->changed = true;
         sl_slot_hold(tail->slot, item->partition, &why);
     }
     return 0;
@@ -335,6 +338,15 @@ int sl_tail_seek(struct sl_tail *tail, struct sl_partition *partition, uint64_t 
     item->drained = false;
     item->position = next;
     return sl_spool_seek(item->reader, next, err);
+}
+
+void sl_tail_first(struct sl_tail *tail, struct sl_partition *partition, uint64_t *ret_first)
+{
+    const struct sl_tail_partition *item = partition->user;
+    uint64_t end;
+
+    assert(tail->magic == TAIL_MAGIC && item != NULL);
+    sl_spool_bounds(tail->topic, item->number, ret_first, &end);
 }
 
 void sl_tail_committed(struct sl_tail *tail, struct sl_partition *partition, uint64_t next)

@@ -39,6 +39,8 @@ int sl_tail_init(struct sl_tail *tail, const struct sl_api *api, struct sl_slot 
 void sl_tail_fini(struct sl_tail *tail); /* accepts a zeroed one */
 /* The slots of struct sl_source_kind. */
 int sl_tail_poll(struct sl_tail *tail, struct sl_batch *batch, struct sl_err *err);
+/* The first offset that it has: where a new incarnation begins (rule A1). */
+void sl_tail_first(struct sl_tail *tail, struct sl_partition *partition, uint64_t *ret_first);
 int sl_tail_seek(struct sl_tail *tail, struct sl_partition *partition, uint64_t next, struct sl_err *err);
 void sl_tail_committed(struct sl_tail *tail, struct sl_partition *partition, uint64_t next);
 int sl_tail_fingerprint(struct sl_tail *tail, struct sl_partition *partition, uint64_t offset, uint64_t *ret_hash);

@@ -425,7 +425,7 @@ static void replay_disguise(struct replay *replay)
 static int replay_some(struct replay *replay, const struct sl_shared *shared, uint32_t first, uint32_t count)
 {
     struct sl_env env = {replay,        sl_fs_posix(), NULL,        replay_now, replay_unix,
-                         replay_random, replay_submit, replay_wake, replay_log};
+                         replay_random, replay_submit, replay_wake, replay_log, NULL, NULL};
 
     if (sl_ledger_init(&replay->before) != 0)
         return sl_fail(&replay->failure, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");

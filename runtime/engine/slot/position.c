@@ -223,12 +223,53 @@ int sl_slot_reincarnate(struct sl_slot *slot, struct sl_partition *partition, ui
     partition->incarnation++;
     free((void *)(uintptr_t)partition->held);
     partition->held = NULL;
+    partition->changed = false;
     for (uint32_t s = 0; s < slot->sinks_count; s++)
         sl_slot_tickets_drop(slot, s, partition->index);
     position_place(slot, sl_slot_source_of(slot, partition), partition, NULL, 0, start, NULL);
     for (uint32_t s = 0; s < slot->sinks_count; s++) /* unlike any mark: the next commit replaces those of the old incarnation */
         slot->sinks[s].positions[partition->index].committed.last_offset = UINT64_MAX - 1;
     return 0;
+}
+
+/* Whether a person means this partition: "TOPIC:ID", or the id alone. */
+static bool position_is_named(const struct sl_partition *partition, const char *name)
+{
+    size_t topic_bytes = strlen(partition->topic);
+
+    if (strcmp(partition->id, name) == 0)
+        return true;
+    return strncmp(name, partition->topic, topic_bytes) == 0 && name[topic_bytes] == ':' &&
+           strcmp(name + topic_bytes + 1, partition->id) == 0;
+}
+
+static int position_resume(struct sl_slot *slot, struct sl_partition *partition, struct sl_err *err)
+{
+    struct sl_slot_source *source = sl_slot_source_of(slot, partition);
+    uint64_t first = 0;
+
+    if (partition->held == NULL)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "partition %s:%s is not held", partition->topic, partition->id);
+    if (!partition->changed || source->kind->first == NULL)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "partition %s:%s is held for another reason: %s", partition->topic,
+                       partition->id, partition->held);
+    if (source->kind->first(source->self, partition, &first, err) != 0 || sl_slot_reincarnate(slot, partition, first, err) != 0)
+        return -(int)err->code;
+    return source->kind->seek(source->self, partition, partition->next, err);
+}
+
+int sl_slot_resume_changed(struct sl_slot *slot, const char *name, uint32_t *ret_named, struct sl_err *err)
+{
+    int status = 0;
+
+    for (uint32_t p = 0; status == 0 && p < slot->partitions_cap; p++) {
+        struct sl_partition *partition = slot->partitions[p];
+        if (partition == NULL || slot->revoking[p] || !position_is_named(partition, name))
+            continue;
+        ++*ret_named;
+        status = position_resume(slot, partition, err);
+    }
+    return status;
 }
 
 void sl_slot_gap(struct sl_slot *slot, struct sl_partition *partition, uint64_t to, const char *why)

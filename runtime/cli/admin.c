@@ -1,0 +1,165 @@
+/* admin.c: the commands that a running process takes, as a table, and how a client asks for one.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/cli/admin.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/base/json_out.h"
+#include "runtime/cli/cli.h"
+#include "runtime/cli/client.h"
+#include "runtime/config/pool.h"
+#include "runtime/config/yaml.h"
+#include "runtime/engine/host.h"
+
+struct admin_request {
+    struct sl_host *host;
+    const struct sl_yaml *body;
+    struct sl_json_out *out; /* inside the answer's object */
+};
+
+/* ---- reading a request ---- */
+
+static const char *admin_text(const struct admin_request *request, const char *key)
+{
+    const struct sl_yaml_item *item = sl_yaml_find(request->body, key);
+
+    return item != NULL && item->value->kind == SL_YAML_SCALAR ? item->value->text : NULL;
+}
+
+/* A topology's name may be left out while only one runs. NULL: err. */
+static const char *admin_topology(const struct admin_request *request, struct sl_err *err)
+{
+    const char *name = admin_text(request, "topology");
+
+    if (name != NULL)
+        return name;
+    if (sl_host_topologies_count(request->host) == 1)
+        return sl_host_topology_at(request->host, 0)->name;
+    (void)sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "several topologies run here; name one");
+    return NULL;
+}
+
+/* ---- resume --source-changed ---- */
+
+struct admin_resume {
+    const char *partition;
+    uint32_t named;
+    int status;
+    struct sl_err *err;
+};
+
+static void admin_resume_each(void *user, struct sl_slot *slot)
+{
+    struct admin_resume *resume = user;
+
+    if (resume->status == 0)
+        resume->status = sl_slot_resume_changed(slot, resume->partition, &resume->named, resume->err);
+}
+
+static int admin_resume(struct admin_request *request, struct sl_err *err)
+{
+    const char *topology = admin_topology(request, err);
+    struct admin_resume resume = {.partition = admin_text(request, "source_changed"), .err = err};
+
+    if (topology == NULL)
+        return -(int)err->code;
+    if (resume.partition == NULL)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "source_changed: missing; name the partition, TOPIC:NUMBER");
+    if (sl_host_ask(request->host, topology, admin_resume_each, &resume, err) != 0 || resume.status != 0)
+        return -(int)err->code;
+    if (resume.named == 0)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                       "topology %s has no partition %s in this process; `sluice status` lists those that it has", topology,
+                       resume.partition);
+    sl_json_out_key(request->out, "said");
+    sl_json_out_printf(request->out, "topology %s: partition %s begins again, as a source of its own", topology, resume.partition);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct admin_request *request, struct sl_err *err);
+} admin_commands[] = {
+    {"resume", admin_resume},
+};
+
+static int admin_run(struct admin_request *request, int (*run)(struct admin_request *request, struct sl_err *err), const char *body,
+                     struct sl_buf *json)
+{
+    struct sl_json_out out;
+    struct sl_err err = {0};
+    struct sl_pool pool;
+    struct sl_diags diags;
+    int status;
+
+    sl_pool_init(&pool);
+    sl_diags_init(&diags);
+    sl_json_out_init(&out, json);
+    sl_json_out_object(&out);
+    request->out = &out;
+    request->body = sl_yaml_parse(&pool, "request", body[0] != '\0' ? body : "{}", body[0] != '\0' ? strlen(body) : 2, &diags);
+    if (request->body == NULL || request->body->kind != SL_YAML_MAP)
+        status = sl_fail(&err, SL_E_FORMAT, SL_REMEDY_HALT, 0, "the request is no JSON object");
+    else
+        status = run(request, &err);
+    if (status != 0)
+        sl_json_out_str_at(&out, "error", err.text);
+    sl_json_out_end_object(&out);
+    sl_diags_fini(&diags);
+    sl_pool_fini(&pool);
+    return status == 0 ? 0 : -1;
+}
+
+int sl_admin_command(struct sl_host *host, const char *name, const char *body, struct sl_buf *json)
+{
+    struct admin_request request = {.host = host};
+
+    for (size_t i = 0; i < sizeof(admin_commands) / sizeof(admin_commands[0]); i++)
+        if (strcmp(admin_commands[i].name, name) == 0)
+            return admin_run(&request, admin_commands[i].run, body, json);
+    return 1;
+}
+
+/* ---- the client ---- */
+
+static int admin_show(struct sl_cli *cli, const struct sl_client_reply *reply)
+{
+    struct sl_pool pool;
+    struct sl_diags diags;
+    const struct sl_yaml *root;
+    const struct sl_yaml_item *said = NULL;
+    bool fine = reply->status == 200;
+
+    sl_pool_init(&pool);
+    sl_diags_init(&diags);
+    root = sl_yaml_parse(&pool, "answer", reply->body, reply->bytes, &diags);
+    if (root != NULL && root->kind == SL_YAML_MAP)
+        said = sl_yaml_find(root, fine ? "said" : "error");
+    if (!fine)
+        (void)sl_cli_say(cli, SL_EXIT_FAILED, "%.900s",
+                         said != NULL && said->value->kind == SL_YAML_SCALAR ? said->value->text : reply->body);
+    else if (sl_cli_has(cli, "json") || said == NULL || said->value->kind != SL_YAML_SCALAR)
+        (void)fprintf(cli->out, "%.*s\n", (int)reply->bytes, reply->body);
+    else
+        (void)fprintf(cli->out, "%s\n", said->value->text);
+    sl_diags_fini(&diags);
+    sl_pool_fini(&pool);
+    return fine ? SL_EXIT_OK : SL_EXIT_FAILED;
+}
+
+int sl_admin_ask(struct sl_cli *cli, const char *name, const char *body)
+{
+    struct sl_client_reply reply;
+    struct sl_err err;
+    char socket_path[PATH_MAX], target[64];
+    int status;
+
+    (void)snprintf(target, sizeof(target), "/command/%s", name);
+    if (sl_client_request(sl_cli_socket(cli, socket_path, sizeof(socket_path)), "POST", target, body, &reply, &err) != 0)
+        return sl_cli_say_err(cli, err.code == SL_E_STOPPED ? SL_EXIT_NO_SERVER : SL_EXIT_FAILED, &err);
+    status = admin_show(cli, &reply);
+    sl_client_reply_fini(&reply);
+    return status;
+}

@@ -1,0 +1,21 @@
+/* admin.h: what a client asks a running process to do: POST /command/NAME, a JSON object in, a JSON object out.
+ *
+ * Threads: the control server's, one at a time. A command that concerns slots goes to their threads by sl_host_ask and waits.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_RUNTIME_CLI_ADMIN_H
+#define SL_RUNTIME_CLI_ADMIN_H
+
+#include "runtime/base/buf.h"
+#include "runtime/base/err.h"
+
+struct sl_host;
+struct sl_cli;
+
+/* As sl_control_source.command: 0 json is the answer, 1 no such command, < 0 failed, json = {"error": "…"}. */
+int sl_admin_command(struct sl_host *host, const char *name, const char *body, struct sl_buf *json);
+
+/* The client's side: posts `body`, a JSON object, and prints the answer's "said", or the whole answer with --json. Returns an
+ * enum sl_exit. */
+int sl_admin_ask(struct sl_cli *cli, const char *name, const char *body);
+
+#endif
