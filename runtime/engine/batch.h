@@ -51,6 +51,7 @@ struct sl_decoded {
     uint32_t columns_count;
     int trace; /* column of the trace role, or -1 */
     bool json; /* records (body, else payload) are JSON objects or other JSON values that may be spliced */
+    bool foreign; /* the payloads are of a format that is not JSON: codec raw writes them as they came, whatever body says */
     /* [count] or NULL. The record as JSON text where that is not the payload: made by parse of a format that is not JSON, or by a
      * stage that rewrote it (rewrite.h). data NULL, or body NULL: the payload itself. Spans of columns and edits refer to it. Has
      * SL_PAD readable bytes behind it. */

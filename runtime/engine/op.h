@@ -75,6 +75,13 @@ struct sl_api {
 };
 
 /* ---- operators: synchronous over a view ---- */
+enum sl_op_flags {
+    SL_OP_PARSES = 1,  /* makes the fields of records: view->decoded */
+    SL_OP_FOREIGN = 2, /* and the payloads are not JSON: codec raw behind it writes them as they came */
+    SL_OP_EDITS = 4,   /* changes what records say: refused before codec raw behind a foreign parse, where it would be lost */
+    SL_OP_STAMPS = 8,  /* adds to records what may be lost there: a warning */
+};
+
 struct sl_op_kind {
     struct sl_head head;
     uint32_t (*ports)(const void *config, const char *const **ret_names); /* routers; NULL: one output */
@@ -84,7 +91,14 @@ struct sl_op_kind {
     int (*ready)(void *self, const uint32_t *columns, uint32_t count, struct sl_names *names, struct sl_err *err);
     int (*process)(void *self, struct sl_view *view, struct sl_err *err); /* non-zero: the topology is at fault */
     void (*close)(void *self); /* accepts a self whose open failed or never ran (zeroed) */
+    uint32_t flags;            /* enum sl_op_flags; see sl_op_flags_of */
+    uint32_t (*config_flags)(const void *config); /* further flags, by its settings; may be NULL */
 };
+
+static inline uint32_t sl_op_flags_of(const struct sl_op_kind *kind, const void *config)
+{
+    return kind->flags | (kind->config_flags == NULL ? 0 : kind->config_flags(config));
+}
 
 /* ---- sources ---- */
 enum sl_source_flags {
@@ -128,7 +142,12 @@ struct sl_source_kind {
 /* ---- sinks ---- */
 /* A sink is either FLUSHED: what it took exists only once a commit names it (files, exactly-once Kafka), or it acknowledges
  * each record by api done(). */
-enum sl_sink_flags { SL_SINK_FLUSHED = 1, SL_SINK_NEEDS_KAFKA_COMMIT = 2, SL_SINK_LINES = 4 /* bodies must not hold CR, LF */ };
+enum sl_sink_flags {
+    SL_SINK_FLUSHED = 1,
+    SL_SINK_NEEDS_KAFKA_COMMIT = 2,
+    SL_SINK_LINES = 4, /* bodies must not hold CR, LF */
+    SL_SINK_JSON = 8,  /* bodies must be JSON objects: codec json is its default, others are refused at check */
+};
 
 enum sl_outcome { SL_ACK, SL_RETRY, SL_REFUSED, SL_UNKNOWN };
 
