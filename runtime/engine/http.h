@@ -2,7 +2,9 @@
  * that started it. In production libcurl's multi handle on the worker's loop carries it out (worker_http.c), in tests a model.
  *
  * States: idle -> started (http() returned 0) -> done() called once -> idle again. A cancelled request is done() too, soon, with
- * SL_HTTP_CANCELLED. All memory that the request points to is the caller's and must live until done().
+ * SL_HTTP_CANCELLED. All memory that the request points to is the caller's and must live until done(), which may free it. A sink
+ * that closes cancels what it has started and leaves it to done() to free: done() then comes after the sink is gone, and before the
+ * process ends.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_ENGINE_HTTP_H
 #define SL_RUNTIME_ENGINE_HTTP_H

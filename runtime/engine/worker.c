@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/engine/worker_http.h"
 
 #define WORKER_STATUS_NS (200ull * SL_NS_PER_MS)
 
@@ -36,6 +37,7 @@ struct host { /* one slot, where it lives */
     bool over;
     struct clerk clerk;
     struct sl_job *done_first, **done_last; /* under worker->lock */
+    struct sl_http_request *answered_first, **answered_last; /* loop thread: their done() is due in this slot's turn */
     struct sl_slot_status status;           /* under worker->lock */
     char waits_for[192];
     bool has_status;
@@ -55,6 +57,7 @@ struct sl_worker {
     uv_async_t async;
     uv_timer_t timer;
     uv_idle_t idle;
+    struct sl_worker_http *http;
     uv_thread_t thread;
     bool started;
     pthread_mutex_t lock;
@@ -175,6 +178,28 @@ static void host_wake(void *user)
         (void)uv_async_send(&host->worker->async);
 }
 
+static int host_http(void *user, struct sl_http_request *request, struct sl_err *err)
+{
+    struct host *host = user;
+    return sl_worker_http_start(host->worker->http, host, request, err);
+}
+
+static void host_http_cancel(void *user, struct sl_http_request *request)
+{
+    struct host *host = user;
+    sl_worker_http_cancel(host->worker->http, request);
+}
+
+static void host_http_finished(void *owner, struct sl_http_request *request)
+{
+    struct host *host = owner;
+
+    request->next = NULL;
+    *host->answered_last = request;
+    host->answered_last = &request->next;
+    host_wake(host);
+}
+
 static void host_log(void *user, const char *topology, const struct sl_err *err, const char *what)
 {
     struct host *host = user;
@@ -216,12 +241,27 @@ static void host_jobs_done(struct host *host)
     }
 }
 
+static void host_http_done(struct host *host)
+{
+    struct sl_http_request *request = host->answered_first;
+
+    host->answered_first = NULL;
+    host->answered_last = &host->answered_first;
+    while (request != NULL) {
+        struct sl_http_request *next = request->next;
+        request->done(request); /* may free it */
+        request = next;
+        host->due_ns = 0;
+    }
+}
+
 static void host_turn(struct host *host, uint64_t now_ns)
 {
     enum sl_slot_state state;
     uint64_t wait_ns;
 
     host_jobs_done(host);
+    host_http_done(host);
     if (atomic_load(&host->worker->drain))
         sl_slot_drain(host->slot);
     if (atomic_exchange(&host->woken, false) || host->due_ns <= now_ns) {
@@ -351,20 +391,22 @@ struct sl_worker *sl_worker_new(const struct sl_worker_settings *settings, struc
         return NULL;
     }
     worker->async.data = worker->timer.data = worker->idle.data = worker;
-    return worker;
+    worker->http = sl_worker_http_new(&worker->loop, host_http_finished, err);
+    return worker->http == NULL ? sl_worker_free(worker) : worker;
 }
 
 int sl_worker_add(struct sl_worker *worker, const struct sl_shared *shared, uint32_t index, struct sl_err *err)
 {
     struct host *host = &worker->hosts[worker->hosts_count];
     struct sl_env env = {host, worker->settings.fs, worker->settings.klog, host_now, host_unix,
-                         host_random, host_submit, host_wake, host_log, NULL, NULL};
+                         host_random, host_submit, host_wake, host_log, host_http, host_http_cancel};
 
     assert(!worker->started && worker->hosts_count < worker->settings.slots_max);
     host->worker = worker;
     host->topology = shared->topology;
     host->index = index;
     host->done_last = &host->done_first;
+    host->answered_last = &host->answered_first;
     worker->hosts_count++;
     if (clerk_start(host, err) != 0)
         return -(int)err->code;
@@ -418,6 +460,9 @@ struct sl_worker *sl_worker_free(struct sl_worker *worker)
         if (host->has_status)
             sl_slot_status_fini(&host->status);
     }
+    worker->http = sl_worker_http_close(worker->http);
+    for (uint32_t i = 0; i < worker->hosts_count; i++) /* what closed sinks have cancelled: they gave up the memory for done() to free */
+        host_http_done(&worker->hosts[i]);
     uv_walk(&worker->loop, worker_close_handle, NULL);
     (void)uv_run(&worker->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&worker->loop);
