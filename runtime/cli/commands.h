@@ -11,6 +11,7 @@ int sl_command_test(struct sl_cli *cli);
 int sl_command_graph(struct sl_cli *cli);
 int sl_command_operators(struct sl_cli *cli);
 int sl_command_topologies(struct sl_cli *cli);
+int sl_command_init(struct sl_cli *cli);
 int sl_command_cat(struct sl_cli *cli);
 int sl_command_status(struct sl_cli *cli);
 int sl_command_resume(struct sl_cli *cli);

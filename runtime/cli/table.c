@@ -110,6 +110,8 @@ static const struct sl_command table[] = {
      "sluice check topologies/company-bus/topology.yaml", table_check, NULL, sl_command_check},
     {"test", "FILE...", 1, 1000, "Run the cases that lie in the tests folder beside a topology.",
      "sluice test topologies/quickstart/topology.yaml", table_test, NULL, sl_command_test},
+    {"init", "[TEMPLATE] [FOLDER]", 0, 2, "Copy a topology that comes with sluice into a folder of yours; without a name: list them.",
+     "sluice init nginx-clickhouse access-logs", table_topologies, NULL, sl_command_init},
     {"graph", "FILE", 1, 1, "Draw a topology as Graphviz or Mermaid text.",
      "sluice graph topology.yaml | dot -Tsvg > topology.svg", table_graph, NULL, sl_command_graph},
     {"status", "", 0, 0, "Show what the running server does: topologies, lag, fates per sink.",

@@ -2,12 +2,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/cli/cli.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/base/fs.h"
 #include "runtime/cli/commands.h"
+#include "runtime/cli/topologies.h"
 
 #define TOPOLOGIES_INSTALLED "/usr/local/share/sluice/topologies"
 
@@ -70,18 +72,44 @@ static int topologies_each(void *user, const char *name)
     return 0;
 }
 
-static const char *topologies_dir(const struct sl_cli *cli)
+/* Beside the binary: PREFIX/bin/sluice and PREFIX/share/sluice/topologies, or CHECKOUT/build/PRESET/runtime/main/sluice. */
+static bool topologies_beside(char *text, size_t bytes)
 {
-    struct sl_fs_stat stat;
+    static const char *const ways[] = {"/../share/sluice/topologies", "/../../../../topologies"};
+    char self[PATH_MAX], path[2 * PATH_MAX], *slash;
+    ssize_t self_bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    struct sl_fs_stat found;
+
+    if (self_bytes <= 0)
+        return false;
+    self[self_bytes] = '\0';
+    slash = strrchr(self, '/');
+    for (size_t i = 0; slash != NULL && i < sizeof(ways) / sizeof(ways[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%.*s%s/quickstart/topology.yaml", (int)(slash - self), self, ways[i]);
+        if (sl_fs_posix()->stat(sl_fs_posix(), path, &found) == 0) {
+            path[strlen(path) - strlen("/quickstart/topology.yaml")] = '\0';
+            return realpath(path, self) != NULL && snprintf(text, bytes, "%s", self) < (int)bytes;
+        }
+    }
+    return false;
+}
+
+const char *sl_topologies_dir(const struct sl_cli *cli, char *text, size_t bytes)
+{
+    struct sl_fs_stat found;
     const char *given = sl_cli_option(cli, "dir");
+
     if (given != NULL)
         return given;
-    return sl_fs_posix()->stat(sl_fs_posix(), "topologies", &stat) == 0 ? "topologies" : TOPOLOGIES_INSTALLED;
+    if (sl_fs_posix()->stat(sl_fs_posix(), "topologies", &found) == 0)
+        return "topologies";
+    return topologies_beside(text, bytes) ? text : TOPOLOGIES_INSTALLED;
 }
 
 int sl_command_topologies(struct sl_cli *cli)
 {
-    struct topologies_walk walk = {.cli = cli, .dir = topologies_dir(cli), .json = sl_cli_has(cli, "json")};
+    char text[PATH_MAX];
+    struct topologies_walk walk = {.cli = cli, .dir = sl_topologies_dir(cli, text, sizeof(text)), .json = sl_cli_has(cli, "json")};
     int result;
 
     if (walk.json)
