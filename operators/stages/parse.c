@@ -400,7 +400,8 @@ static int parse_roles(struct parse_stage *stage, const struct sl_view *view, co
     *decoded = (struct sl_decoded){.time_unix_ms = times, .service = services, .level = levels,
                                    .columns = read->columns, .columns_count = stage->columns_count,
                                    .trace = stage->role_column[PARSE_TRACE], .json = stage->format->json || stage->whole,
-                                   .body = read->body};
+                                   .body = read->body, .max_age_ms = (int64_t)(stage->config->max_age / PARSE_NS_PER_MS),
+                                   .max_future_ms = (int64_t)(stage->config->max_future / PARSE_NS_PER_MS)};
     memcpy(decoded->role_column, stage->role_column, sizeof(decoded->role_column));
     parse_count(stage, &counts);
     return 0;

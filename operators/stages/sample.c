@@ -354,7 +354,7 @@ static void sample_stamp(struct sample_stage *stage, struct sl_view *view, uint1
 
     while (stamps->old < view->edits_count && view->edits[stamps->old].index < row)
         stamps->old++;
-    if (!decoded->json || !sample_brace(view->batch->raw[row], &at, &member_before)) {
+    if (!decoded->json || !sample_brace(sl_view_text(view, row), &at, &member_before)) {
         stamps->unstamped++;
         return;
     }

@@ -57,6 +57,7 @@ struct sl_decoded {
      * SL_PAD readable bytes behind it. */
     const struct sl_slice *body;
     int role_column[SL_ROLE_FIELDS]; /* columns that the roles came from, -1: from elsewhere (@topic, a header, nothing) */
+    int64_t max_age_ms, max_future_ms; /* what parse takes for a plausible time (rule A5), for times that are read anew; 0, 0: any */
 };
 
 /* Cut `cut` out of the payload of record `index` and put `paste` there; cut.bytes may be 0. Sorted by (index, cut.at). */

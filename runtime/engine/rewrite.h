@@ -1,8 +1,10 @@
 /* rewrite.h: records that a stage changes: new texts for rows of a view, whose fields and roles are then read anew, so that every
  * stage behind sees what was written and nothing else.
  *
- * Each stage that changes records has one rewriter. Pending edits of earlier stages (a sampler's stamps) are spliced first. Only
- * the rows named are touched; columns are copied before the first write (the view's siblings keep theirs).
+ * Each stage that changes records has one rewriter, and begins each process() with sl_rewrite_settle. Pending edits of earlier
+ * stages (a sampler's stamps) are spliced by it. Only the rows named are touched; columns are copied before the first write (the
+ * view's siblings keep theirs), so pointers into view->decoded that were taken before a call are of the record as it was.
+ * A role whose field changes is derived anew as parse does it (rule A5 for times); all others stay.
  * Ownership: everything made lies in the batch's arena. Threads: a rewriter belongs to its slot.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_ENGINE_REWRITE_H
