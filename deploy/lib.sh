@@ -8,7 +8,8 @@ build_packages=(git cmake ninja-build gcc g++ pkg-config librdkafka-dev libuv1-d
     libprotobuf-c-dev protobuf-c-compiler libssl-dev)
 run_packages=(librdkafka1 libuv1 libzstd1 libxxhash0 libsimdjson14 libfyaml0 libmicrohttpd12 libpcre2-8-0 zlib1g libmimalloc2.0 libcurl4
     libluajit-5.1-2 libprotobuf-c1 libssl3)
-test_packages=(ca-certificates libcmocka-dev python3 kcat openjdk-17-jre-headless maven zstd curl procps iproute2 shellcheck)
+test_packages=(ca-certificates libcmocka-dev python3 kcat openjdk-17-jre-headless maven zstd curl procps iproute2 shellcheck
+    clickhouse-server)
 fuzz_packages=(clang libclang-rt-14-dev)
 
 if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then
@@ -28,6 +29,7 @@ say_usage() {
     exit 2
 }
 interrupted() {
+    services_may
     printf '\n%s: interrupted; the same command goes on from here\n' "${0##*/}" >&2
     exit 130
 }
@@ -53,6 +55,15 @@ apt_quiet() {
     "${prefix[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq -y --no-install-recommends "$@"
 }
 
+# Servers that tests start by themselves (nginx, rsyslog, ClickHouse) are not to start as services of this host when they are installed.
+services_stay() {
+    policy=/usr/sbin/policy-rc.d
+    if [ -e "$policy" ] || [ "$(id -u)" -ne 0 ]; then policy=''; return 0; fi
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+}
+services_may() { [ -z "${policy:-}" ] || rm -f "$policy"; }
+
 # packages_need WHY PACKAGE...: installs what is missing, or says which command would.
 packages_need() {
     local why=$1 missing
@@ -65,15 +76,18 @@ packages_need() {
     fi
     say "installing $why: ${missing[*]}"
     mkdir -p "$root/build"
+    services_stay
     # An interrupted dpkg is finished first: it refuses all work otherwise.
     if ! { apt_quiet update && apt_quiet install "${missing[@]}"; } >"$root/build/apt.log" 2>&1; then
         local prefix=()
         [ "$(id -u)" -eq 0 ] || prefix=(sudo -n)
         if ! { "${prefix[@]}" dpkg --configure -a && apt_quiet -f install "${missing[@]}"; } >>"$root/build/apt.log" 2>&1; then
+            services_may
             grep -E '^(E|W|Err):' "$root/build/apt.log" | sort -u | head -n 8 >&2
             die "apt could not install ${missing[*]} (is there a way to the network?); the whole story is in build/apt.log"
         fi
     fi
+    services_may
 }
 
 # Ninja's "[12/80] ..." lines as one moving line on a terminal, every tenth part elsewhere.
