@@ -16,13 +16,14 @@
 #include "runtime/base/intern.h"
 #include "runtime/engine/slot.h"
 #include "runtime/json/level.h"
+#include "runtime/json/time_format.h"
 #include "runtime/json/timestamp.h"
 
 enum { PARSE_MAGIC = 0x70617273, PARSE_SECOND_BYTES = 19, PARSE_NO_COLUMN = -1 };
 #define PARSE_NS_PER_MS 1000000ull
 
 enum parse_role { PARSE_TIME = SL_ROLE_TIME, PARSE_SERVICE = SL_ROLE_SERVICE, PARSE_LEVEL = SL_ROLE_LEVEL, PARSE_TRACE = SL_ROLE_TRACE, PARSE_ROLES };
-enum parse_counter { PARSE_C_NO_TIME, PARSE_C_IMPLAUSIBLE, PARSE_C_NO_SERVICE, PARSE_C_NO_LEVEL };
+enum parse_counter { PARSE_C_NO_TIME, PARSE_C_IMPLAUSIBLE, PARSE_C_NO_SERVICE, PARSE_C_NO_LEVEL, PARSE_C_MISTYPED };
 
 struct parse_stage {
     uint32_t magic;
@@ -33,6 +34,7 @@ struct parse_stage {
     const struct sl_format_kind *format;
     void *decoder; /* the format's own; NULL: not open */
     bool whole;    /* bodies are made */
+    struct sl_time_format *time_format; /* or NULL: no form of the user's own */
     struct sl_intern_cache *services;
     uint32_t *projected; /* columns that this stage fills */
     uint32_t projected_count, columns_count;
@@ -106,6 +108,7 @@ static void parse_close(void *self)
         sl_name_fini(&stage->role[role]);
     if (stage->decoder != NULL)
         stage->format->close(stage->decoder);
+    stage->time_format = sl_time_format_free(stage->time_format);
     stage->services = sl_intern_cache_free(stage->services);
     free(stage->projected);
     memset(stage, 0, sizeof(*stage));
@@ -124,6 +127,8 @@ static int parse_open(void *self, const struct sl_api *api, const void *config, 
     stage->services = sl_intern_cache_new();
     rc = stage->services == NULL ? sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for a parse stage")
                                  : parse_names(config, stage->role, err);
+    if (rc == 0 && stage->config->time_format != NULL)
+        rc = sl_time_format_new(stage->config->time_format, sl_format_zone(stage->config), &stage->time_format, err);
     for (int role = 0; rc == 0 && role < PARSE_ROLES; role++) {
         stage->role_column[role] = PARSE_NO_COLUMN;
         if (stage->role[role].kind != SL_NAME_PATH)
@@ -270,15 +275,18 @@ static int parse_time(struct parse_stage *stage, struct sl_slice text, enum sl_t
     return 0;
 }
 
-static bool parse_own_time(const struct parse_stage *stage, const struct sl_column *cells, uint16_t row, int64_t append,
-                           int64_t *ret_unix_ms)
+/* The form that the user gave, else the format's own, else what is known everywhere. */
+static int parse_any_time(struct parse_stage *stage, struct sl_slice text, enum sl_type type, int64_t append, int64_t *ret_unix_ms)
 {
-    return stage->format->time != NULL && cells->type[row] == SL_T_STRING &&
-           stage->format->time(stage->decoder, cells->value[row], append, ret_unix_ms) == 0;
+    if (stage->time_format != NULL)
+        return type == SL_T_STRING || type == SL_T_NUMBER ? sl_time_format_read(stage->time_format, text, append, ret_unix_ms) : -1;
+    if (stage->format->time != NULL && type == SL_T_STRING && stage->format->time(stage->decoder, text, append, ret_unix_ms) == 0)
+        return 0;
+    return parse_time(stage, text, type, ret_unix_ms);
 }
 
 struct parse_counts {
-    uint64_t no_time, implausible, no_service, no_level;
+    uint64_t no_time, implausible, no_service, no_level, mistyped;
 };
 
 static void parse_times(struct parse_stage *stage, const struct sl_view *view, const struct sl_column *cells, int64_t *times,
@@ -292,8 +300,7 @@ static void parse_times(struct parse_stage *stage, const struct sl_view *view, c
         int64_t append = times[row], unix_ms = 0;
         if (view->fate[row] != SL_LIVE)
             continue;
-        if (!parse_own_time(stage, cells, row, append, &unix_ms) &&
-            parse_time(stage, cells->value[row], (enum sl_type)cells->type[row], &unix_ms) != 0)
+        if (parse_any_time(stage, cells->value[row], (enum sl_type)cells->type[row], append, &unix_ms) != 0)
             counts->no_time++;
         else if (append > 0 && (unix_ms < append - max_age_ms || unix_ms > append + max_future_ms))
             counts->implausible++; /* rule A5 */
@@ -370,7 +377,7 @@ static int parse_bodies(const struct parse_stage *stage, const struct sl_batch *
 
 static void parse_count(const struct parse_stage *stage, const struct parse_counts *counts)
 {
-    const uint64_t by[] = {counts->no_time, counts->implausible, counts->no_service, counts->no_level};
+    const uint64_t by[] = {counts->no_time, counts->implausible, counts->no_service, counts->no_level, counts->mistyped};
 
     for (uint32_t i = 0; stage->api->tally != NULL && i < sizeof(by) / sizeof(by[0]); i++)
         if (by[i] > 0)
@@ -384,7 +391,7 @@ static int parse_roles(struct parse_stage *stage, const struct sl_view *view, co
     int64_t *times = sl_arena_alloc(batch->arena, ((size_t)batch->count + 1) * sizeof(*times));
     uint32_t *services = sl_arena_alloc(batch->arena, ((size_t)batch->count + 1) * sizeof(*services));
     uint8_t *levels = sl_arena_alloc(batch->arena, (size_t)batch->count + 1);
-    struct parse_counts counts = {0, 0, 0, 0};
+    struct parse_counts counts = {.mistyped = *read->mistyped};
     struct sl_column time, service, level;
 
     if (times == NULL || services == NULL || levels == NULL || parse_cells(stage, PARSE_TIME, view, read->columns, &time) != 0 ||
@@ -400,6 +407,7 @@ static int parse_roles(struct parse_stage *stage, const struct sl_view *view, co
     *decoded = (struct sl_decoded){.time_unix_ms = times, .service = services, .level = levels,
                                    .columns = read->columns, .columns_count = stage->columns_count,
                                    .trace = stage->role_column[PARSE_TRACE], .json = stage->format->json || stage->whole,
+                                   .foreign = !stage->format->json,
                                    .body = read->body, .max_age_ms = (int64_t)(stage->config->max_age / PARSE_NS_PER_MS),
                                    .max_future_ms = (int64_t)(stage->config->max_future / PARSE_NS_PER_MS)};
     memcpy(decoded->role_column, stage->role_column, sizeof(decoded->role_column));
@@ -411,7 +419,8 @@ static int parse_process(void *self, struct sl_view *view, struct sl_err *err)
 {
     struct parse_stage *stage = self;
     struct sl_decoded *decoded = sl_arena_alloc(view->batch->arena, sizeof(*decoded));
-    struct sl_format_batch read = {.view = view};
+    uint64_t mistyped = 0;
+    struct sl_format_batch read = {.view = view, .mistyped = &mistyped};
     int rc = decoded == NULL ? -1 : parse_columns(stage, view->batch->arena, view->batch->count, &read.columns);
 
     assert(stage->magic == PARSE_MAGIC);
@@ -445,6 +454,17 @@ static const struct sl_field parse_fields[] = {
     SL_FIELD(sl_format_config, record, SL_F_STRUCT, .sub = parse_record_fields, .help = "Where the roles are found."),
     SL_FIELD(sl_format_config, validate, SL_F_BOOL, .def = "true",
              .help = "json: check that the whole record is JSON; false trusts the sender and reads no further than the last field needed."),
+    SL_FIELD(sl_format_config, pattern, SL_F_STRING,
+             .help = "regex: a PCRE2 pattern; its named groups, (?<name>...), are the fields."),
+    SL_FIELD(sl_format_config, columns, SL_F_STRINGS, .help = "csv: names of the fields, in their order; an empty name skips one."),
+    SL_FIELD(sl_format_config, separator, SL_F_STRING, .help = "csv: the one character between fields; default a comma, \"\\t\" is a tab."),
+    SL_FIELD(sl_format_config, quote, SL_F_STRING, .help = "csv: the one character around fields that hold separators; default a double quote."),
+    SL_FIELD(sl_format_config, types, SL_F_MAP,
+             .help = "Fields that are not strings: name to number, bool or string; what is not of its type stays a string, nothing is null."),
+    SL_FIELD(sl_format_config, time_format, SL_F_STRING,
+             .help = "How the time is written, with strptime's directives, such as \"%d/%b/%Y:%H:%M:%S %z\"; else RFC 3339, epoch, or the format's own."),
+    SL_FIELD(sl_format_config, time_zone, SL_F_STRING,
+             .help = "Offset of times that name none, such as \"+02:00\"; default UTC."),
     SL_FIELD(sl_format_config, max_age, SL_F_DURATION, .def = "30d", .min = "1s", .max = "36500d",
              .help = "A record's own time may lie this far before its append time; else the append time counts."),
     SL_FIELD(sl_format_config, max_future, SL_F_DURATION, .def = "1h", .min = "0s", .max = "36500d",
@@ -457,8 +477,14 @@ static const struct sl_counter parse_counters[] = {
     [PARSE_C_IMPLAUSIBLE] = {"time_implausible_total", "records", "Records whose time is outside max_age and max_future."},
     [PARSE_C_NO_SERVICE] = {"service_missing_total", "records", "Records without a service."},
     [PARSE_C_NO_LEVEL] = {"level_missing_total", "records", "Records without a level that is known."},
-    [PARSE_C_NO_LEVEL + 1] = {0},
+    [PARSE_C_MISTYPED] = {"type_mismatch_total", "values", "Values that are not of their type in `types` and stayed strings."},
+    [PARSE_C_MISTYPED + 1] = {0},
 };
+
+static uint32_t parse_flags(const void *config)
+{
+    return sl_formats[((const struct sl_format_config *)config)->format]->json ? 0 : SL_OP_FOREIGN;
+}
 
 const struct sl_op_kind sl_op_parse = {
     .head = {.major = SL_ABI_MAJOR,
@@ -477,4 +503,6 @@ const struct sl_op_kind sl_op_parse = {
     .ready = parse_ready,
     .process = parse_process,
     .close = parse_close,
+    .flags = SL_OP_PARSES,
+    .config_flags = parse_flags,
 };

@@ -6,6 +6,8 @@
  * if it is of no use to other formats).
  * Reasons for dead letters are shared by all formats: rows of enum sl_format_reason.
  *
+ * A format whose records are fields with keys leaves columns, bodies and casts to fields.h.
+ *
  * Contract of decode(): for each row in view->sel either (1) the row of every projected column is filled (type SL_T_ABSENT where the
  * record has no such field; rows are absent beforehand) and, where batch->body is not NULL, body[row] is the whole record as one JSON
  * object with SL_PAD readable bytes behind it, and the spans of the columns refer to that text; or (2) view->fate[row] is SL_DEAD,
@@ -27,6 +29,12 @@ struct sl_format_config {
         const char *time, *service, *level, *trace;
     } record;
     uint64_t max_age, max_future;
+    const char *pattern;         /* regex */
+    struct sl_strings columns;   /* csv: names of the fields; "" skips one */
+    const char *separator, *quote; /* csv; NULL: comma, double quote */
+    struct sl_map types;         /* field to number, bool or string */
+    const char *time_format;     /* of the time role, see json/time_format.h; NULL: the format's own, and those of timestamp.h */
+    const char *time_zone;       /* of times that name none; NULL: UTC */
 };
 
 /* The reasons of sl_json_verdict come first, under the same numbers. */
@@ -49,6 +57,7 @@ struct sl_format_batch {
     struct sl_view *view;
     struct sl_column *columns; /* those of the projection have their arrays, all rows absent */
     struct sl_slice *body;     /* [count], data NULL beforehand; NULL: not wanted, or the payload is JSON anyway */
+    uint64_t *mistyped;        /* values that are not of the type in config->types are counted here */
 };
 
 struct sl_format_kind {
@@ -71,6 +80,9 @@ extern const struct sl_format_kind sl_format_json, sl_format_text;
 /* The formats by config->format, and their names for the setting; both end with NULL. */
 extern const struct sl_format_kind *const sl_formats[];
 extern const char *const sl_format_names[];
+
+/* config->time_zone as minutes east of Greenwich. */
+int32_t sl_format_zone(const struct sl_format_config *config);
 
 /* Settings that are of no use to the chosen format are refused, then the format's own check is asked. */
 int sl_format_check(const struct sl_format_config *config, struct sl_err *err);
