@@ -8,7 +8,7 @@
 /* Whether bodies of this view may hold CR or LF. */
 static inline bool lines_may_break(const struct sl_view *view)
 {
-    return view->batch->may_break || view->edits_count > 0;
+    return view->batch->may_break || view->edits_count > 0 || view->decoded->body != NULL;
 }
 
 static inline void lines_blank(char *data, size_t bytes, char which)

@@ -127,6 +127,8 @@ static int sample_open(void *self, const struct sl_api *api, const void *config,
     rc = sample_name(stage->config, &stage->name, err);
     if (rc == 0)
         rc = sample_columns(stage, names, err);
+    if (stage->config->stamp && names->whole != NULL)
+        names->whole(names); /* stamps are spliced into JSON */
     if (rc == 0 && stage->config->keep_where != NULL)
         rc = sl_cond_bind(stage->config->keep_where, names, &stage->keep, err);
     if (rc != 0)
@@ -519,6 +521,11 @@ static const struct sl_counter sample_counters[] = {
     [SAMPLE_C_UNSTAMPED + 1] = {0},
 };
 
+static uint32_t sample_flags(const void *config)
+{
+    return ((const struct sample_config *)config)->stamp ? SL_OP_STAMPS : 0;
+}
+
 const struct sl_op_kind sl_op_sample = {
     .head = {.major = SL_ABI_MAJOR,
              .minor = SL_ABI_MINOR,
@@ -534,4 +541,5 @@ const struct sl_op_kind sl_op_sample = {
     .open = sample_open,
     .process = sample_process,
     .close = sample_close,
+    .config_flags = sample_flags,
 };

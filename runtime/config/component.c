@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/config/draft.h"
+#include "runtime/config/encoding.h"
 #include "runtime/config/later.h"
 #include "runtime/config/nearest.h"
 #include "runtime/config/pool.h"
@@ -18,14 +19,11 @@ struct sink_common {
     struct {
         uint64_t backoff_min, backoff_max;
     } retry;
-    struct {
-        int codec;
-    } encoding;
+    struct sl_encoding_config encoding;
     int on_refused;
 };
 
 static const char *const when_full_words[] = {"wait", NULL}; /* spool, defer and shed: later.c */
-static const char *const codec_words[] = {"raw", NULL}; /* the others: later.c */
 static const char *const on_refused_words[] = {"dead", "drop", NULL};
 
 #define AT(member) .offset = offsetof(struct sink_common, member)
@@ -48,15 +46,6 @@ static const struct sl_field retry_fields[] = {
      .max = "1h",
      .help = "Longest pause between two tries."},
     {0}};
-static const struct sl_field encoding_fields[] = {
-    {.name = "codec",
-     .type = SL_F_ENUM,
-     SUB(encoding.codec, encoding),
-     .def = "raw",
-     .values = codec_words,
-     .help = "raw: the record as it came, with what stages changed."},
-    {0}};
-
 const struct sl_field sl_sink_common_fields[] = {
     {.name = "where",
      .type = SL_F_CONDITION,
@@ -81,7 +70,7 @@ const struct sl_field sl_sink_common_fields[] = {
     {.name = "encoding",
      .type = SL_F_STRUCT,
      AT(encoding),
-     .sub = encoding_fields,
+     .sub = sl_encoding_fields,
      .help = "How a record is written."},
     {.name = "on_refused",
      .type = SL_F_ENUM,
@@ -98,7 +87,6 @@ static void component_sink_common(struct sl_component *component, const struct s
                                               .where = from->where,
                                               .backoff_min_ns = from->retry.backoff_min,
                                               .backoff_max_ns = from->retry.backoff_max,
-                                              .codec = from->encoding.codec,
                                               .refused_drop = from->on_refused == 1};
 }
 
@@ -129,6 +117,18 @@ static void component_check_sink(struct sl_draft *draft, const struct sl_draft_c
     if (dead_letters && (sink->where != NULL || !sink->required))
         component_refuse(draft, item, sink->where != NULL ? "where" : "required", "leave it out",
                          "the dead-letter sink takes every dead letter, and is waited for");
+}
+
+static uint32_t component_encoding_needs(const struct sl_component *component)
+{
+    union { /* the head is the first member of its kind */
+        const struct sl_head *head;
+        const struct sl_sink_kind *sink;
+    } u = {.head = component->head};
+    uint32_t flags = sl_sink_flags_of(u.sink, component->config);
+
+    return ((flags & SL_SINK_LINES) != 0 ? SL_ENCODING_LINES : 0u) | ((flags & SL_SINK_JSON) != 0 ? SL_ENCODING_JSON : 0u) |
+           (strcmp(component->name, SL_DEAD_LETTERS) == 0 ? SL_ENCODING_LETTERS : 0u);
 }
 
 /* ---- types ---- */
@@ -354,8 +354,11 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
     component_connection(draft, item);
     if (!fine)
         return;
-    if (sink)
+    if (sink) {
         component_check_sink(draft, item);
+        (void)sl_encoding_make(&draft->bind, &common.encoding, item->node, item->setting, component_encoding_needs(component),
+                               &component->sink.encoding);
+    }
     component_kind_check(draft, item);
     component_ports(item);
 }

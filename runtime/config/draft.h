@@ -1,4 +1,4 @@
-/* draft.h: a topology while it is being read; private to topology.c, component.c and graph_check.c.
+/* draft.h: a topology while it is being read; private to topology.c, component.c, graph_check.c and encoding_check.c.
  * A component whose settings were refused stays in the draft, so that the wiring is checked in the
  * same run.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -38,6 +38,8 @@ void sl_draft_add(struct sl_draft *draft, enum sl_role role, const char *name,
                   const struct sl_yaml_item *item, const char *setting);
 /* Resolves inputs, finds cycles, warns of what nobody reads. */
 void sl_draft_wire(struct sl_draft *draft);
+/* Does what comes to each sink suit its encoding? */
+void sl_draft_encodings(struct sl_draft *draft);
 /* Sets `order` of every component: sources, operators behind their inputs, sinks, the dead-letter
  * sink. No cycles may be left. */
 void sl_draft_order(struct sl_draft *draft);

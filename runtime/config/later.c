@@ -20,7 +20,6 @@ const struct sl_later sl_later_sink[] = {
 const struct sl_later sl_later_process[] = {{NULL, NULL}};
 
 const struct sl_later sl_later_sources[] = {
-    {"syslog", "let a syslog daemon write files and read them with type file"},
     {"otlp", "send NDJSON to a source of type http"},
     {NULL, NULL}};
 
@@ -49,10 +48,6 @@ static const struct {
     {"format", "syslog", "write format: json or format: text"},
     {"format", "csv", "write format: json or format: text"},
     {"format", "protobuf", "write format: json or format: text"},
-    {"codec", "json", "write codec: raw"},
-    {"codec", "text", "write codec: raw"},
-    {"codec", "csv", "write codec: raw"},
-    {"codec", "protobuf", "write codec: raw"},
 };
 
 const char *sl_later_word(const char *setting, const char *word)

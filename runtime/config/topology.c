@@ -13,6 +13,7 @@
 
 #include "runtime/config/condition.h"
 #include "runtime/config/draft.h"
+#include "runtime/config/encoding.h"
 #include "runtime/config/pool.h"
 #include "runtime/config/process.h"
 #include "runtime/config/units.h"
@@ -216,6 +217,7 @@ static void topology_components(struct sl_draft *draft, const struct sl_yaml *ro
             "there is no sink");
     topology_dead_letters(draft, root);
     sl_draft_wire(draft);
+    sl_draft_encodings(draft);
 }
 
 /* ---- exactly once ---- */
@@ -362,10 +364,10 @@ static uint64_t topology_hash_component(const struct sl_topology *topology,
 {
     const struct sl_sink_common *sink = &component->sink;
     const struct sink_hash {
-        uint64_t numbers[2], words[4];
+        uint64_t numbers[2], words[3];
     } common = {
         {sink->backoff_min_ns, sink->backoff_max_ns},
-        {sink->required, (uint64_t)sink->when_full, (uint64_t)sink->codec, sink->refused_drop}};
+        {sink->required, (uint64_t)sink->when_full, sink->refused_drop}};
 
     seed = topology_hash_text(
         component->type, topology_hash_text(component->name, seed + (uint64_t)component->role));
@@ -375,7 +377,7 @@ static uint64_t topology_hash_component(const struct sl_topology *topology,
                                   seed + component->inputs[i].port);
     if (component->role != SL_SINK)
         return seed;
-    seed = XXH3_64bits_withSeed(&common, sizeof(common), seed);
+    seed = sl_encoding_hash(sink->encoding, XXH3_64bits_withSeed(&common, sizeof(common), seed));
     return sink->where == NULL ? seed : sl_cond_hash(sink->where, seed);
 }
 

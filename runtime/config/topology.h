@@ -9,7 +9,7 @@
 
 enum sl_role { SL_SOURCE, SL_OPERATOR, SL_SINK };
 enum sl_when_full { SL_FULL_WAIT, SL_FULL_SPOOL, SL_FULL_DEFER, SL_FULL_SHED };
-enum sl_codec { SL_CODEC_RAW, SL_CODEC_JSON, SL_CODEC_TEXT, SL_CODEC_CSV, SL_CODEC_PROTOBUF };
+struct sl_encoding; /* encoding.h */
 
 /* What every sink has beside its kind's own settings. */
 struct sl_sink_common {
@@ -17,7 +17,7 @@ struct sl_sink_common {
     int when_full;       /* enum sl_when_full */
     struct sl_cond *where; /* or NULL */
     uint64_t backoff_min_ns, backoff_max_ns; /* retry: { backoff: 100ms..30s } written backoff_min, backoff_max */
-    int codec;           /* enum sl_codec */
+    const struct sl_encoding *encoding; /* NULL: codec raw */
     bool refused_drop;   /* on_refused: drop */
 };
 

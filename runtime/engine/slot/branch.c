@@ -55,6 +55,8 @@ static int branch_leaf(struct sl_slot *slot, const struct sl_node *node, struct 
                 kept->fate[kept->sel[i]] = SL_FILTERED;
         sl_view_compact(kept);
     }
+    if (sink->encoder != NULL && sl_encoder_settle(sink->encoder, kept, err) != 0)
+        return -(int)err->code;
     if (sink->views_count == sizeof(sink->views) / sizeof(sink->views[0]))
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "topology %s: more than %u ways lead to sink %s",
                        slot->topology->name, sink->views_count, slot->topology->components[sink->component].name);
@@ -115,12 +117,22 @@ static const struct sl_view *branch_way(const struct sl_slot_sink *sink, uint32_
     return sink->views[0];
 }
 
+/* Codec raw: the payload, with what stages changed spliced in, but for payloads that are not JSON: those stay as they came. */
+static struct sl_slice branch_body(const struct sl_slot_sink *sink, const struct sl_view *view, uint32_t row, uint32_t *cursor)
+{
+    if (sink->encoder != NULL)
+        return sl_encode(sink->encoder, view, row, cursor);
+    return view->decoded->foreign ? view->batch->raw[row] : sl_view_body(view, row, cursor);
+}
+
 static int branch_items_merged(struct sl_slot *slot, const struct sl_slot_sink *sink, uint32_t skip, uint8_t *fate)
 {
     const struct sl_batch *batch = sink->views[0]->batch;
     uint32_t cursors[8] = {0};
     int count = 0;
 
+    if (sink->encoder != NULL)
+        sl_encoder_begin(sink->encoder, batch->arena);
     for (uint32_t i = skip; i < batch->count; i++) {
         const struct sl_view *way = branch_way(sink, i);
         uint32_t v = 0;
@@ -131,18 +143,22 @@ static int branch_items_merged(struct sl_slot *slot, const struct sl_slot_sink *
             continue;
         slot->items[count].row = (uint16_t)i;
         slot->items[count].ref.index = (uint16_t)i;
-        slot->items[count].body = sl_view_body(way, i, &cursors[v]);
+        slot->items[count].body = branch_body(sink, way, i, &cursors[v]);
         if (slot->items[count++].body.data == NULL)
             return -1;
     }
     return count;
 }
 
-static int branch_items(struct sl_slot *slot, const struct sl_view *view, uint32_t skip)
+static int branch_items(struct sl_slot *slot, const struct sl_slot_sink *sink, uint32_t skip)
 {
+    const struct sl_view *view = sink->views[0];
+    bool plain = sink->encoder == NULL && view->edits_count == 0 && !view->decoded->foreign;
     uint32_t cursor = 0;
     int count = 0;
 
+    if (sink->encoder != NULL)
+        sl_encoder_begin(sink->encoder, view->batch->arena);
     for (uint32_t i = 0; i < view->sel_count; i++) {
         uint16_t row = view->sel[i];
         struct sl_item *item = &slot->items[count];
@@ -150,7 +166,7 @@ static int branch_items(struct sl_slot *slot, const struct sl_view *view, uint32
             continue;
         item->row = row;
         item->ref.index = row;
-        item->body = view->edits_count == 0 ? sl_view_text(view, row) : sl_view_body(view, row, &cursor);
+        item->body = plain ? sl_view_text(view, row) : branch_body(sink, view, row, &cursor);
         if (item->body.data == NULL)
             return -1;
         count++;
@@ -242,7 +258,7 @@ static int branch_sink(struct sl_slot *slot, uint32_t sink_index, const struct s
     assert(sink->views_count > 0);
     if (sink->views_count == 1) {
         fate = sink->views[0]->fate;
-        count = branch_items(slot, sink->views[0], skip);
+        count = branch_items(slot, sink, skip);
     } else {
         fate = sl_arena_alloc(&slot->arena, batch->count + 1u);
         count = fate == NULL ? -1 : branch_items_merged(slot, sink, skip, fate);

@@ -257,9 +257,20 @@ static int plan_open_sink(struct sl_slot *slot, struct sl_slot_sink *sink, uint3
     slot->opening = component;
     if (conf->sink.where != NULL && sl_cond_bind(conf->sink.where, &slot->names, &sink->where, err) != 0)
         return sl_while(err, "sink %s: where", conf->name);
+    if (conf->sink.encoding != NULL && (int)component != slot->topology->dead_letters &&
+        sl_encoder_new(conf->sink.encoding, (sink->flags & SL_SINK_LINES) != 0, &slot->names, &sink->encoder, err) != 0)
+        return sl_while(err, "sink %s: encoding", conf->name);
     if (sink->kind->open(sink->self, &slot->components[component].api, conf->config, &slot->names, slot, err) != 0)
         return sl_while(err, "sink %s", conf->name);
     return 0;
+}
+
+static int plan_ready_encoder(struct sl_slot *slot, const struct sl_slot_sink *sink, struct sl_err *err)
+{
+    const struct sl_slot_component *component = &slot->components[sink->component];
+
+    slot->opening = sink->component;
+    return sl_encoder_ready(sink->encoder, component->columns, component->columns_count, &slot->names, err);
 }
 
 static int plan_open_source(struct sl_slot *slot, struct sl_slot_source *source, uint32_t component, struct sl_err *err)
@@ -326,6 +337,9 @@ int sl_slot_plan(struct sl_slot *slot, struct sl_err *err)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", topology->name);
     for (uint32_t c = 0; c < topology->components_count; c++)
         if (topology->components[c].role == SL_OPERATOR && plan_ready(slot, c, err) != 0)
+            return -(int)err->code;
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].encoder != NULL && plan_ready_encoder(slot, &slot->sinks[s], err) != 0)
             return -(int)err->code;
     return 0;
 }

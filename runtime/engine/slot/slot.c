@@ -537,6 +537,7 @@ static void slot_free_sinks(struct sl_slot *slot)
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_slot_sink *sink = &slot->sinks[s];
         sl_cond_unbind(sink->where);
+        sink->encoder = sl_encoder_free(sink->encoder);
         sl_ledger_fini(&sink->open);
         sl_ledger_fini(&sink->sealed_ledger);
     }

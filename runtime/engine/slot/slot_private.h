@@ -13,6 +13,7 @@
 #include "runtime/engine/slot/account.h"
 #include "runtime/engine/domain.h"
 #include "runtime/engine/drive.h"
+#include "runtime/engine/encode.h"
 #include "runtime/engine/mark_codec.h"
 #include "runtime/engine/match.h"
 #include "runtime/engine/slot.h"
@@ -64,6 +65,7 @@ struct sl_slot_sink {
     void *self;
     const struct sl_sink_common *common;
     struct sl_bound_cond *where;
+    struct sl_encoder *encoder; /* NULL: codec raw */
     uint32_t flags; /* enum sl_sink_flags */
     bool flushed, needs_zone;
     struct sl_position *positions; /* [slot->partitions_cap] */
