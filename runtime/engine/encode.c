@@ -439,9 +439,9 @@ static struct sl_slice encode_protobuf(struct sl_encoder *encoder, const struct 
 
 /* ---- the encoder ---- */
 
-static int encoder_column(struct sl_names *names, const char *key, int *ret_column, struct sl_err *err)
+static int encoder_column(struct sl_names *names, const char *const *key, int *ret_column, struct sl_err *err)
 {
-    struct sl_name name = {.kind = SL_NAME_PATH, .path = {&key, 1}};
+    struct sl_name name = {.kind = SL_NAME_PATH, .path = {key, 1}};
 
     *ret_column = names->column(names, &name, err);
     return *ret_column < 0 ? *ret_column : 0;
@@ -450,6 +450,7 @@ static int encoder_column(struct sl_names *names, const char *key, int *ret_colu
 static int encoder_columns(struct sl_encoder *encoder, struct sl_names *names, struct sl_err *err)
 {
     const struct sl_encoding *encoding = encoder->encoding;
+    static const char *const host_key = "host", *const span_key = "span_id";
     bool whole = encoding->codec == SL_CODEC_PROTOBUF || (encoding->codec == SL_CODEC_JSON && encoding->fields_count == 0);
     int rc = 0;
 
@@ -462,9 +463,9 @@ static int encoder_columns(struct sl_encoder *encoder, struct sl_names *names, s
         rc = encoder->columns[i] < 0 ? encoder->columns[i] : 0;
     }
     if (rc == 0 && encoding->codec == SL_CODEC_PROTOBUF)
-        rc = encoder_column(names, "host", &encoder->host_column, err);
+        rc = encoder_column(names, &host_key, &encoder->host_column, err);
     if (rc == 0 && encoding->codec == SL_CODEC_PROTOBUF)
-        rc = encoder_column(names, "span_id", &encoder->span_column, err);
+        rc = encoder_column(names, &span_key, &encoder->span_column, err);
     if (rc == 0 && whole && names->whole != NULL)
         names->whole(names);
     return rc;

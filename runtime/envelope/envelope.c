@@ -8,34 +8,46 @@
 
 enum { ENVELOPE_GROWTH = 16, ENVELOPE_LEAST_BYTES = 4096 };
 
-/* NUL-terminated and valid UTF-8, as protobuf-c wants texts. NULL: over budget. */
+/* Bytes of the character that begins there; 0: none does. */
+static uint32_t envelope_character(struct sl_slice text)
+{
+    for (uint32_t bytes = 1; bytes <= 4 && bytes <= text.bytes; bytes++)
+        if (sl_utf8_valid((struct sl_slice){text.data, bytes}))
+            return bytes;
+    return 0;
+}
+
+static size_t envelope_repair(struct sl_slice text, char *to)
+{
+    size_t at = 0;
+
+    while (text.bytes > 0) {
+        uint32_t sound = envelope_character(text), step = sound > 0 ? sound : 1;
+        memcpy(to + at, sound > 0 ? text.data : "\xEF\xBF\xBD", sound > 0 ? sound : 3);
+        at += sound > 0 ? sound : 3;
+        text.data += step;
+        text.bytes -= step;
+    }
+    return at;
+}
+
+/* NUL-terminated and valid UTF-8, as protobuf-c wants texts; it measures them by strlen, so that a NUL inside becomes a blank.
+ * NULL: over budget. */
 static char *envelope_text(struct sl_arena *arena, struct sl_slice text)
 {
-    static const char replacement[] = "\xEF\xBF\xBD";
     bool valid = sl_utf8_valid(text);
     char *copy = sl_arena_alloc(arena, (valid ? 1 : 3) * (size_t)text.bytes + 1);
-    size_t at = 0;
+    size_t bytes = text.bytes;
 
     if (copy == NULL)
         return NULL;
-    for (uint32_t i = 0; i < text.bytes;) {
-        uint32_t sound = valid ? text.bytes : 1;
-        while (!valid && sound <= 4 && i + sound <= text.bytes && !sl_utf8_valid((struct sl_slice){text.data + i, sound}))
-            sound++;
-        if (sound > 4 || i + sound > text.bytes) {
-            memcpy(copy + at, replacement, 3);
-            at += 3;
-            i++;
-            continue;
-        }
-        memcpy(copy + at, text.data + i, sound);
-        at += sound;
-        i += sound;
-    }
-    copy[at] = '\0';
-    for (size_t i = 0; i < at; i++) /* protobuf-c measures texts by strlen */
-        if (copy[i] == '\0')
-            copy[i] = ' ';
+    if (!valid)
+        bytes = envelope_repair(text, copy);
+    else if (bytes > 0)
+        memcpy(copy, text.data, bytes);
+    copy[bytes] = '\0';
+    for (char *nul = copy; (nul = memchr(nul, '\0', bytes - (size_t)(nul - copy))) != NULL;)
+        *nul = ' ';
     return copy;
 }
 
