@@ -132,6 +132,8 @@ static void front_done(struct sl_spool_wait *wait, int status, uint64_t first_of
             front_trouble_locked(front, err);
     }
     (void)pthread_cond_broadcast(&front->change);
+    if (front->freed != NULL)
+        front->freed(front->freed_user);
     (void)pthread_mutex_unlock(&front->lock);
 }
 
@@ -294,6 +296,93 @@ struct sl_front_batch *sl_front_spare(struct sl_front *front)
     }
     return batch;
 }
+
+/* ---- a pump that must not wait ---- */
+
+struct sl_front_batch *sl_front_try(struct sl_front *front, uint32_t spare)
+{
+    struct sl_front_batch *batch = NULL;
+    uint32_t left;
+
+    assert(front->magic == FRONT_MAGIC && front->batch_bytes > 0);
+    (void)pthread_mutex_lock(&front->lock);
+    left = front->batches < SL_FRONT_BATCHES ? SL_FRONT_BATCHES - front->batches : 0;
+    for (const struct sl_front_batch *idle = front->idle; idle != NULL; idle = idle->next)
+        left++;
+    if (left > spare)
+        batch = front_pop(&front->idle);
+    if (left > spare && batch == NULL && (batch = front_batch_new(front)) != NULL)
+        front->batches++;
+    (void)pthread_mutex_unlock(&front->lock);
+    if (batch != NULL) {
+        batch->count = 0;
+        batch->used_bytes = 0;
+    }
+    return batch;
+}
+
+/* 0, or the batch is not taken now. */
+static int front_append_told(struct sl_front *front, struct sl_front_batch *batch)
+{
+    struct sl_err err;
+
+    if (front_append(front, batch, &err) == 0)
+        return 0;
+    if (err.code != SL_E_LIMIT) /* a full queue is the ordinary back-pressure */
+        sl_front_trouble(front, &err);
+    return -1;
+}
+
+bool sl_front_retry(struct sl_front *front)
+{
+    for (;;) {
+        struct sl_front_batch *batch;
+
+        (void)pthread_mutex_lock(&front->lock);
+        batch = front_pop(&front->again);
+        (void)pthread_mutex_unlock(&front->lock);
+        if (batch == NULL)
+            return false;
+        if (front_append_told(front, batch) != 0) {
+            front_set_aside(front, batch);
+            return true;
+        }
+    }
+}
+
+void sl_front_offer(struct sl_front *front, struct sl_front_batch *batch)
+{
+    struct sl_front_batch **end = &front->again;
+    bool behind;
+
+    if (batch->count == 0) {
+        front_give_back(front, batch);
+        return;
+    }
+    (void)pthread_mutex_lock(&front->lock);
+    behind = front->again != NULL;
+    (void)pthread_mutex_unlock(&front->lock);
+    if (!behind && front_append_told(front, batch) == 0)
+        return;
+    (void)pthread_mutex_lock(&front->lock);
+    while (*end != NULL)
+        end = &(*end)->next;
+    batch->next = NULL;
+    *end = batch;
+    (void)pthread_mutex_unlock(&front->lock);
+}
+
+bool sl_front_busy(struct sl_front *front)
+{
+    bool busy;
+
+    (void)pthread_mutex_lock(&front->lock);
+    busy = front->in_flight > 0 || front->again != NULL;
+    (void)pthread_mutex_unlock(&front->lock);
+    return busy;
+}
+
+/* ---- both ---- */
 
 /* Tries left while stopping: a spool that refuses for a second is full or broken. */
 enum { FRONT_STOP_TRIES = 50 };

@@ -1,4 +1,4 @@
-/* front.h: what generate, http and stdin share: each appends to the spool topic TOPOLOGY.SOURCE and is then a spool source of it.
+/* front.h: what generate, http, stdin and syslog share: each appends to the spool topic TOPOLOGY.SOURCE and is then a spool source of it.
  *
  * The front itself is made once per process and component by the kind's share(): the topic and the kind's own threads. Every
  * slot's instance (struct sl_front_slot) reads its part of the topic. Records are durable before anyone sees them.
@@ -46,6 +46,9 @@ struct sl_front {
     uint32_t batch_bytes;
     bool troubled;          /* trouble is news that no slot has logged yet */
     struct sl_err trouble;
+    /* A pump that must not wait is told when a batch has come back (under `lock`: it calls no front function); may be NULL. */
+    void (*freed)(void *user);
+    void *freed_user;
 };
 
 /* First member of `self` of every front's instances. */
@@ -74,6 +77,17 @@ struct sl_front_batch *sl_front_take(struct sl_front *front);
 struct sl_front_batch *sl_front_spare(struct sl_front *front);
 /* Sends it, or gives it back if it is empty. The batch is the front's again. */
 void sl_front_send(struct sl_front *front, struct sl_front_batch *batch);
+/* ---- a pump that must not wait ---- */
+/* An empty batch, if more than `spare` could be had now; NULL: not now. */
+struct sl_front_batch *sl_front_try(struct sl_front *front, uint32_t spare);
+/* Sends it, or keeps it for sl_front_retry(), behind others that are kept. The batch is the front's again. */
+void sl_front_offer(struct sl_front *front, struct sl_front_batch *batch);
+/* Sends what is kept, in order. True: some is kept still; ask again after a while. */
+bool sl_front_retry(struct sl_front *front);
+/* Something is on its way to the disk, or kept. */
+bool sl_front_busy(struct sl_front *front);
+
+/* ---- both ---- */
 /* Waits until everything sent is durable, sending again what fails; while stopping it gives up on what the spool refuses, which
  * is then reported. 0, or -1 when something was given up. */
 int sl_front_drain(struct sl_front *front);

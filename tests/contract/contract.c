@@ -234,6 +234,8 @@ const char *contract_settings(const struct sl_head *head)
 {
     if (strcmp(head->name, "http") == 0)
         return "{ type: http, listen: \"127.0.0.1:0\", path: /logs }";
+    if (strcmp(head->name, "syslog") == 0)
+        return "{ type: syslog, listen: [\"udp://127.0.0.1:0\", \"tcp://127.0.0.1:0\"] }";
     if (strcmp(head->name, "file") == 0)
         return "{ type: file, paths: [\"/tmp/sluice-contract-no-such/*.log\"], read: follow }";
     return head->example;

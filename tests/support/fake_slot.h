@@ -25,7 +25,7 @@ struct fake_slot {
     uint32_t marks_count;
     uint32_t gaps, holds, revokes, logs;
     char held_why[512], log_text[512], gap_why[256];
-    uint64_t tallies[8];
+    uint64_t tallies[16];
     uint64_t now_ns, random;
     int64_t unix_ms;
     struct sl_job *jobs; /* run by fake_slot_jobs */

@@ -282,6 +282,23 @@ static int tail_tiles(struct sl_tail_partition *item, const struct sl_batch *bat
     return batch->first == partition->next && partition->held == NULL;
 }
 
+/* A record above max_record goes alone, so that the engine sets it aside (batch.large): the batch is cut before or behind it. True:
+ * it was cut, and the reader stands beyond its end. */
+static bool tail_part_large(struct sl_batch *batch, uint64_t max_record_bytes)
+{
+    uint32_t count = 0;
+
+    while (count < batch->count && batch->raw[count].bytes <= max_record_bytes)
+        count++;
+    batch->large = count == 0 && batch->count > 0;
+    count += batch->large;
+    if (count == batch->count)
+        return false;
+    batch->count = count;
+    batch->next = batch->offset[count];
+    return true;
+}
+
 static int tail_read(struct sl_tail_partition *item, struct sl_batch *batch, struct sl_err *err)
 {
     struct sl_tail *tail = item->tail;
@@ -300,10 +317,9 @@ static int tail_read(struct sl_tail_partition *item, struct sl_batch *batch, str
         return sl_tail_seek(tail, item->partition, item->partition->next, err);
     batch->partition = item->partition;
     batch->may_break = true; /* a document posted whole may have line breaks */
-    batch->large = batch->count == 1 && batch->raw[0].bytes > tail->api->max_record_bytes;
+    item->position = tail_part_large(batch, tail->api->max_record_bytes) ? UINT64_MAX : batch->next; /* else: seek next time */
     if (batch->count > 0)
         item->last_unix_ms = batch->append_unix_ms[batch->count - 1];
-    item->position = batch->next;
     return 1;
 }
 
