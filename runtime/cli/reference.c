@@ -21,6 +21,7 @@ const char *sl_reference_type(const struct sl_field *field)
     case SL_F_ENUM: return "word";
     case SL_F_STRINGS: return "list of strings";
     case SL_F_MAP: return "mapping of strings";
+    case SL_F_VALUES: return "mapping of values";
     case SL_F_CONDITION: return "condition";
     case SL_F_CONDITIONS: return "mapping of conditions";
     case SL_F_FIELD_NAME: return "field name";

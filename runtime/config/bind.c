@@ -129,7 +129,8 @@ static void bind_default(struct sl_bind *bind, const struct sl_field *field, cha
     struct sl_bind quiet = *bind;
     struct sl_yaml scalar = {.kind = SL_YAML_SCALAR, .line = 1, .column = 1, .text = field->def};
     bool list = field->type == SL_F_STRINGS || field->type == SL_F_MAP ||
-                field->type == SL_F_CONDITION || field->type == SL_F_CONDITIONS;
+                field->type == SL_F_CONDITION || field->type == SL_F_CONDITIONS ||
+                field->type == SL_F_VALUES;
     const struct sl_yaml *node;
     bool fine;
 

@@ -12,6 +12,7 @@
 #include "runtime/config/pool.h"
 #include "runtime/config/template.h"
 #include "runtime/config/units.h"
+#include "runtime/config/yaml_json.h"
 
 struct bind_slot { /* what a reader needs to know */
     struct sl_bind *bind;
@@ -39,6 +40,7 @@ static const char *const phrases[] = {
     [SL_F_INPUT_PATH] = "a path of a file",
     [SL_F_OUTPUT_PATH] = "a path",
     [SL_F_STRUCT] = "a mapping",
+    [SL_F_VALUES] = "a mapping such as { name: value }",
 };
 
 const char *sl_field_type_phrase(enum sl_field_type type)
@@ -96,7 +98,8 @@ static bool slot_wrong_type(const struct bind_slot *slot)
                                         [SL_F_SECRET] = "a secret",
                                         [SL_F_INPUT_PATH] = "a path",
                                         [SL_F_OUTPUT_PATH] = "a path",
-                                        [SL_F_STRUCT] = "a mapping"};
+                                        [SL_F_STRUCT] = "a mapping",
+                                        [SL_F_VALUES] = "a mapping"};
 
     return slot_refuse(slot,
                        sl_pool_printf(slot->bind->pool, "%s is not %s",
@@ -342,6 +345,23 @@ static bool read_map(const struct bind_slot *slot, void *at)
     return true;
 }
 
+static bool read_values(const struct bind_slot *slot, void *at)
+{
+    struct sl_map *value = at;
+    const struct sl_yaml *map = slot->node;
+    struct sl_pair *items;
+
+    if (map->kind != SL_YAML_MAP)
+        return slot_wrong_type(slot);
+    items = sl_pool_alloc(slot->bind->pool, (map->count + 1) * sizeof(*items));
+    for (uint32_t i = 0; i < map->count; i++)
+        items[i] = (struct sl_pair){map->items[i].key,
+                                    sl_yaml_json(slot->bind->pool, map->items[i].value),
+                                    map->items[i].key_line, map->items[i].key_column};
+    *value = (struct sl_map){items, map->count};
+    return true;
+}
+
 /* ---- conditions, names, templates ---- */
 
 static bool read_condition(const struct bind_slot *slot, void *at)
@@ -501,7 +521,8 @@ bool sl_bind_value(struct sl_bind *bind, const struct sl_field *field, void *at,
                                                 [SL_F_TEMPLATE] = read_template,
                                                 [SL_F_SECRET] = read_secret,
                                                 [SL_F_INPUT_PATH] = read_input_path,
-                                                [SL_F_OUTPUT_PATH] = read_output_path};
+                                                [SL_F_OUTPUT_PATH] = read_output_path,
+                                                [SL_F_VALUES] = read_values};
     const struct bind_slot slot = {bind, field, node, setting};
 
     assert(field->type != SL_F_STRUCT);

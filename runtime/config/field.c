@@ -45,7 +45,8 @@ static const char *field_type_word(enum sl_field_type type)
                                         [SL_F_SECRET] = "secret",
                                         [SL_F_INPUT_PATH] = "input path",
                                         [SL_F_OUTPUT_PATH] = "output path",
-                                        [SL_F_STRUCT] = "mapping"};
+                                        [SL_F_STRUCT] = "mapping",
+                                        [SL_F_VALUES] = "values by name"};
     return words[type];
 }
 
@@ -157,6 +158,7 @@ static uint64_t hash_field(const struct sl_field *field, const void *at, const c
     case SL_F_STRINGS:
         return hash_strings(at, seed);
     case SL_F_MAP:
+    case SL_F_VALUES:
         return hash_map(at, seed);
     case SL_F_CONDITION:
         return memcpy(&cond, at, sizeof(cond)),

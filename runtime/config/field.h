@@ -28,6 +28,7 @@ enum sl_field_type {
     SL_F_INPUT_PATH,  /* const char *, made absolute against the topology's file  */
     SL_F_OUTPUT_PATH, /* const char *, left relative: data_dir is joined at open  */
     SL_F_STRUCT,      /* nested mapping: `sub` rows at this offset       */
+    SL_F_VALUES,      /* struct sl_map, name to JSON text of any value   */
 };
 
 struct sl_strings { const char *const *items; uint32_t count; };

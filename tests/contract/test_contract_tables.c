@@ -98,6 +98,7 @@ static size_t field_bytes(const struct sl_field *field)
     case SL_F_STRINGS:
         return sizeof(struct sl_strings);
     case SL_F_MAP:
+    case SL_F_VALUES:
         return sizeof(struct sl_map);
     case SL_F_CONDITIONS:
         return sizeof(struct sl_named_conds);

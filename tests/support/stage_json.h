@@ -35,7 +35,8 @@ static inline void stage_json_open(struct stage_json *json, const struct sl_op_k
         abort();
     for (uint32_t i = 0; i < json->bench.columns_count; i++)
         columns[i] = i;
-    if (sl_op_parse.ready(json->parse, columns, json->bench.columns_count, &json->bench.names, &json->err) != 0)
+    if (sl_op_parse.ready(json->parse, columns, json->bench.columns_count, &json->bench.names, &json->err) != 0 ||
+        (kind->ready != NULL && kind->ready(json->stage, columns, json->bench.columns_count, &json->bench.names, &json->err) != 0))
         abort();
     memset(json->bench.counters, 0, sizeof(json->bench.counters));
 }
