@@ -2,7 +2,7 @@
  * branch of a topology has of it. The structs are open because they are the hot path.
  *
  * Lifetime: a batch and everything in its arena die in the loop turn that made them (DELIVERY rule B1).
- * Invariants: (1) offset[] ascends strictly and lies in [first, next); (2) [first, next) begins where the partition's
+ * Invariants: (1) offset[] ascends strictly (behind derive.h: ascends) and lies in [first, next); (2) [first, next) begins where the partition's
  * previous batch ended (rule A2); (3) a record has exactly one fate per view: fate[i] == SL_LIVE iff i is in sel.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_ENGINE_BATCH_H
@@ -36,6 +36,9 @@ struct sl_batch {
     uint16_t *headers_count;
     uint8_t *null_payload; /* or NULL; 1: a tombstone (raw is empty) */
     struct sl_slice *origin; /* or NULL; textual origin carried by the record (spool, replay), else derived */
+    /* A view's own batch behind a stage that made several records of one (derive.h); NULL in a source's batch: all 0, each its own. */
+    const uint16_t *sub;    /* [count] ordinal of the record among those of its offset; 0: the record itself. Part of its id */
+    const uint16_t *parent; /* [count] row in the source's batch */
     struct sl_arena *arena;
 };
 
@@ -75,6 +78,7 @@ struct sl_view {
     uint32_t sel_count;
     uint8_t *fate;       /* [count]; an operator sets SL_DEAD, SL_FILTERED … to drop a record; the runtime compacts sel */
     uint8_t *reason;     /* [count]; row of the kind's reasons, for SL_DEAD */
+    const char **note;   /* [count] or NULL: says of a dead record more than its reason's row does (a script's message); in the arena */
     uint8_t *port;       /* [count]; written by routers only */
     uint64_t *randomness; /* [count] R (56 bit) or NULL while nothing asked for it */
     uint64_t *threshold;  /* [count] T (56 bit) or NULL while nobody sampled; raise only */

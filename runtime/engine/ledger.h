@@ -11,6 +11,7 @@ struct sl_ledger_row {
     uint32_t service;
     uint8_t level;
     uint64_t fates[SL_FATES]; /* [SL_LIVE] is in */
+    uint64_t derived;         /* of `in`: records that a stage made beside those that were read (derive.h) */
     uint64_t bytes;           /* delivered */
     double weight;            /* sum of weights of the delivered: the estimate of what came in */
     double weight_square;     /* sum of w*(w-1): variance, records taken as independent */

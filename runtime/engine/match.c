@@ -4,7 +4,7 @@
  * A node writes 0 or 1 for each record of the selection it is given. ALL gives its next child only
  * the records that still match, ANY only those that do not yet; so both write straight into the
  * result, and children are sorted, cheap ones first.
- * Invariant: a selection never holds more than SL_BATCH_RECORDS indices.
+ * Invariant: a selection never holds more than SL_BATCH_RECORDS indices; longer ones are cut.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/engine/match.h"
 
@@ -512,6 +512,8 @@ void sl_cond_eval(struct sl_bound_cond *bound, const struct sl_view *view, uint8
 {
     const struct match_run run = {bound, view, match};
 
-    assert(view->sel_count <= SL_BATCH_RECORDS);
-    match_eval(&run, bound->root, view->sel, view->sel_count);
+    for (uint32_t at = 0; at < view->sel_count; at += SL_BATCH_RECORDS) { /* a view may be longer than a source's batch (derive.h) */
+        uint32_t left = view->sel_count - at;
+        match_eval(&run, bound->root, view->sel + at, left < SL_BATCH_RECORDS ? left : SL_BATCH_RECORDS);
+    }
 }

@@ -22,6 +22,7 @@ struct sl_flush;
 struct sl_topology;
 struct sl_klog;
 struct sl_klog_producer;
+struct sl_sink_common; /* config/topology.h */
 struct sl_ledger;
 struct sl_commit; /* commit.h */
 
@@ -63,6 +64,7 @@ struct sl_api {
     int (*http)(void *env, struct sl_http_request *request, struct sl_err *err); /* http.h; NULL: no network here */
     void (*http_cancel)(void *env, struct sl_http_request *request);
     void (*tally)(void *env, const void *self, uint32_t counter, uint64_t by);
+    void (*observe)(void *env, uint64_t ns); /* how long a request to the back-end took: this instance's histogram; NULL: none */
     void (*log)(void *env, const struct sl_err *err, const char *what); /* the loop's log, rate limited */
     const char *node, *data_dir, *topology, *component; /* names for paths and messages */
     const char *base_dir;   /* folder of the topology's file; inputs are relative to it */
@@ -71,6 +73,7 @@ struct sl_api {
     uint64_t share_bytes;   /* this instance's part of `memory:` */
     uint64_t max_record_bytes;
     struct sl_spool *spool; /* the process's; also at share(), where there is no slot yet */
+    const struct sl_sink_common *common; /* sinks: the settings that every sink has; NULL: their defaults */
     void *shared;           /* what the kind's share() made once per process and component, or NULL */
 };
 
@@ -80,6 +83,7 @@ enum sl_op_flags {
     SL_OP_FOREIGN = 2, /* and the payloads are not JSON: codec raw behind it writes them as they came */
     SL_OP_EDITS = 4,   /* changes what records say: refused before codec raw behind a foreign parse, where it would be lost */
     SL_OP_STAMPS = 8,  /* adds to records what may be lost there: a warning */
+    SL_OP_DERIVES = 16, /* may make several records of one (derive.h) */
 };
 
 struct sl_op_kind {
@@ -147,6 +151,7 @@ enum sl_sink_flags {
     SL_SINK_NEEDS_KAFKA_COMMIT = 2,
     SL_SINK_LINES = 4, /* bodies must not hold CR, LF */
     SL_SINK_JSON = 8,  /* bodies must be JSON objects: codec json is its default, others are refused at check */
+    SL_SINK_PUSH = 16, /* sends requests: batch: and retry.deadline are for it; may refuse records, so it takes no dead letters */
 };
 
 enum sl_outcome { SL_ACK, SL_RETRY, SL_REFUSED, SL_UNKNOWN };

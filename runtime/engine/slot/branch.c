@@ -18,16 +18,19 @@ static int branch_budget(const struct sl_slot *slot, struct sl_err *err)
 }
 
 /* Records that the stage set aside, for the dead letters. */
-static void branch_collect_dead(struct sl_slot *slot, const struct sl_node *node, const struct sl_view *view)
+static int branch_collect_dead(struct sl_slot *slot, const struct sl_node *node, const struct sl_view *view, struct sl_err *err)
 {
     const char *const *reasons = node->kind->head.reasons;
 
     for (uint32_t i = 0; i < view->sel_count; i++) {
         uint16_t index = view->sel[i];
-        if (view->fate[index] != SL_DEAD || slot->dead_count == SL_BATCH_RECORDS)
+        const char *note = view->note == NULL ? NULL : view->note[index];
+        if (view->fate[index] != SL_DEAD)
             continue;
-        slot->dead[slot->dead_count++] = (struct sl_dead){index, node->component, reasons[view->reason[index]]};
+        if (sl_slot_dead(slot, view->batch, index, node->component, note != NULL ? note : reasons[view->reason[index]]) != 0)
+            return branch_budget(slot, err);
     }
+    return 0;
 }
 
 /* A branch that a condition or a router narrows: what does not match has the fate FILTERED there. */
@@ -60,6 +63,9 @@ static int branch_leaf(struct sl_slot *slot, const struct sl_node *node, struct 
     if (sink->views_count == sizeof(sink->views) / sizeof(sink->views[0]))
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "topology %s: more than %u ways lead to sink %s",
                        slot->topology->name, sink->views_count, slot->topology->components[sink->component].name);
+    if (sink->views_count > 0 && sink->views[0]->batch != kept->batch) /* graph_check.c has refused it */
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topology %s: sink %s is reached behind a stage that derives records and around it",
+                       slot->topology->name, slot->topology->components[sink->component].name);
     sink->views[sink->views_count++] = kept;
     return 0;
 }
@@ -91,8 +97,8 @@ static int branch_walk(struct sl_slot *slot, const struct sl_node *node, struct 
     if (node->kind->process(node->self, view, err) != 0)
         return sl_while(err, "topology %s: operator %s", slot->topology->name,
                         slot->topology->components[node->component].name);
-    if (node->kind->head.reasons != NULL)
-        branch_collect_dead(slot, node, view);
+    if (node->kind->head.reasons != NULL && branch_collect_dead(slot, node, view, err) != 0)
+        return -(int)err->code;
     sl_view_compact(view);
     return branch_children(slot, node, view, err);
 }
@@ -246,6 +252,7 @@ static int branch_sink(struct sl_slot *slot, uint32_t sink_index, const struct s
 {
     struct sl_slot_sink *sink = &slot->sinks[sink_index];
     struct sl_position *position = &sink->positions[batch->partition->index];
+    const struct sl_batch *rows;
     uint32_t skip;
     uint8_t *fate;
     struct sl_mark upto;
@@ -253,14 +260,17 @@ static int branch_sink(struct sl_slot *slot, uint32_t sink_index, const struct s
 
     if (batch->next <= position->taken.next)
         return 0;
-    skip = branch_skip(batch, position->taken.next);
-    branch_upto(batch, position, &upto);
     assert(sink->views_count > 0);
+    rows = sink->views[0]->batch; /* of its own where records were derived */
+    skip = branch_skip(rows, position->taken.next);
+    branch_upto(batch, position, &upto);
+    if (sl_slot_room(slot, rows->count) != 0)
+        return branch_budget(slot, err);
     if (sink->views_count == 1) {
         fate = sink->views[0]->fate;
         count = branch_items(slot, sink, skip);
     } else {
-        fate = sl_arena_alloc(&slot->arena, batch->count + 1u);
+        fate = sl_arena_alloc(&slot->arena, rows->count + 1u);
         count = fate == NULL ? -1 : branch_items_merged(slot, sink, skip, fate);
     }
     if (count < 0)
@@ -280,7 +290,7 @@ static int branch_dead(struct sl_slot *slot, const struct sl_view *root, struct 
     if (batch->next <= position->taken.next)
         return 0;
     branch_upto(batch, position, &upto);
-    count = sl_slot_letters(slot, root, position->taken.next, slot->items);
+    count = sl_slot_room(slot, slot->dead_count) != 0 ? -1 : sl_slot_letters(slot, position->taken.next, slot->items);
     if (count < 0)
         return branch_budget(slot, err);
     /* no record of the batch is counted here but the letters: fate is counted from the end on */
@@ -313,7 +323,8 @@ static int branch_root(struct sl_slot *slot, const struct sl_batch *batch, struc
     if (batch->large) { /* above max_record: set aside before anything reads it; it never holds the mark */
         for (uint32_t i = 0; i < batch->count; i++) {
             view->fate[i] = SL_DEAD;
-            slot->dead[slot->dead_count++] = (struct sl_dead){(uint16_t)i, UINT32_MAX, "larger than max_record"};
+            if (sl_slot_dead(slot, batch, (uint16_t)i, UINT32_MAX, "larger than max_record") != 0)
+                return branch_budget(slot, err);
         }
         sl_view_compact(view);
     }

@@ -188,6 +188,7 @@ static void slot_component_init(struct sl_slot *slot, uint32_t index)
         .slots = shared->slots,
         .share_bytes = slot_share(slot, conf),
         .max_record_bytes = shared->max_record_bytes,
+        .common = conf->role == SL_SINK ? &conf->sink : NULL,
         .shared = shared->component_shared != NULL ? shared->component_shared[index] : NULL,
         .spool = shared->spool,
     };
@@ -270,7 +271,8 @@ struct sl_slot *sl_slot_new(const struct sl_env *env, const struct sl_shared *sh
     slot->now_ns = slot->start_ns = env->now_ns(env->user);
     slot->commit.last_ns = slot->now_ns;
     slot->commit.slot = slot;
-    if (sl_arena_init(&slot->arena, SLOT_ARENA_FIRST, batches_bytes > large ? batches_bytes : large) != 0) {
+    if (sl_slot_room(slot, SL_BATCH_RECORDS) != 0 ||
+        sl_arena_init(&slot->arena, SLOT_ARENA_FIRST, batches_bytes > large ? batches_bytes : large) != 0) {
         (void)sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for a slot");
         return sl_slot_free(slot);
     }
@@ -566,6 +568,8 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
     free(slot->paths);
     free(slot->paths_asks);
     free(slot->tickets);
+    free(slot->items);
+    free(slot->dead);
     sl_ledger_fini(&slot->ledger);
     slot->account = sl_account_free(slot->account);
     sl_arena_fini(&slot->arena);

@@ -22,8 +22,7 @@ enum {
     SL_SLOT_MAGIC = 0x534c4f54,
     SL_PARTITION_MAGIC = 0x50415254,
     SL_SLOT_NODES_MAX = 4096,   /* stages of one tree, diamonds unfolded */
-    SL_SLOT_BATCHES_A_TURN = 4, /* then other slots of the worker have their turn */
-    SL_SLOT_CELLS = SL_BATCH_RECORDS
+    SL_SLOT_BATCHES_A_TURN = 4 /* then other slots of the worker have their turn */
 };
 
 #define SL_REVOKE_NS (2ull * 1000000000ull) /* rule I1 */
@@ -99,6 +98,7 @@ struct sl_slot_source {
 };
 
 struct sl_dead { /* a record set aside in this batch */
+    const struct sl_batch *batch; /* the source's, or a view's own (derive.h) */
     uint16_t index;
     uint32_t component; /* UINT32_MAX: the engine */
     const char *reason;
@@ -175,9 +175,9 @@ struct sl_slot {
 
     struct sl_arena arena;
     struct sl_batch batch;
-    struct sl_item items[SL_BATCH_RECORDS];
-    struct sl_dead dead[SL_BATCH_RECORDS];
-    uint32_t dead_count;
+    struct sl_item *items; /* of the parcel being made; grows (sl_slot_room) */
+    struct sl_dead *dead;
+    uint32_t items_cap, dead_count, dead_cap;
 
     struct sl_ticket *tickets;
     uint32_t tickets_cap, tickets_free;
@@ -218,8 +218,12 @@ void sl_slot_release(struct sl_slot *slot, struct sl_partition *partition);
 void sl_slot_rewind(struct sl_slot *slot, uint32_t sink, const struct sl_err *why);
 /* branch.c: the batch through its source's tree. */
 int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_batch *batch, struct sl_err *err);
-/* dead.c: bodies of dead letters for slot->dead, into slot->items. Returns the count, <0 over budget. */
-int sl_slot_letters(struct sl_slot *slot, const struct sl_view *view, uint64_t skip_below, struct sl_item *items);
+/* dead.c: room for `count` items. 0, or -1: no memory. */
+int sl_slot_room(struct sl_slot *slot, uint32_t count);
+/* Sets a record aside; `reason` lives as long as the batch. 0, or -1: no memory. */
+int sl_slot_dead(struct sl_slot *slot, const struct sl_batch *batch, uint16_t index, uint32_t component, const char *reason);
+/* Bodies of dead letters for slot->dead, into `items`, whose rows are of the source's batch. Returns the count, <0 over budget. */
+int sl_slot_letters(struct sl_slot *slot, uint64_t skip_below, struct sl_item *items);
 /* ticket.c */
 int sl_slot_ticket(struct sl_slot *slot, uint32_t sink, uint32_t partition, uint32_t pending, const struct sl_mark *upto,
                    uint32_t *ret_ticket);
