@@ -14,7 +14,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "operators/sources/http/http.h"
+#include "operators/sources/http/server.h"
 #include "operators/sources/http/http_body.h"
 #include "operators/sources/http/http_keys.h"
 #include "operators/sources/sources.h"
