@@ -12,6 +12,12 @@ static const struct sl_source_kind *const registry_sources[] = {
 
 static const struct sl_op_kind *const registry_operators[] = {&sl_op_parse, &sl_op_filter, &sl_op_route, &sl_op_sample, NULL};
 
-static const struct sl_sink_kind *const registry_sinks[] = {&sl_sink_files, &sl_sink_kafka, &sl_sink_stdout, &sl_sink_blackhole, NULL};
+static const struct sl_sink_kind *const registry_sinks[] = {
+    &sl_sink_files,  &sl_sink_kafka,
+#ifdef SLUICE_OPENSEARCH
+    &sl_sink_opensearch,
+#endif
+    &sl_sink_stdout, &sl_sink_blackhole, NULL,
+};
 
 const struct sl_registry sl_registry_builtin = {registry_sources, registry_operators, registry_sinks};

@@ -6,5 +6,8 @@
 #include "runtime/engine/op.h"
 
 extern const struct sl_sink_kind sl_sink_files, sl_sink_stdout, sl_sink_blackhole, sl_sink_kafka;
+#ifdef SLUICE_OPENSEARCH
+extern const struct sl_sink_kind sl_sink_opensearch;
+#endif
 
 #endif

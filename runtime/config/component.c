@@ -14,16 +14,26 @@
 
 struct sink_common {
     bool required;
-    int when_full;
+    int when_full; /* SINK_FULL_UNSAID: by `required` */
+    struct {
+        uint64_t bytes, age;
+        int then;
+    } queue;
     struct sl_cond *where;
     struct {
-        uint64_t backoff_min, backoff_max;
+        uint64_t backoff_min, backoff_max, deadline;
     } retry;
+    struct {
+        uint64_t bytes, records, every;
+    } batch;
     struct sl_encoding_config encoding;
     int on_refused;
 };
 
-static const char *const when_full_words[] = {"wait", NULL}; /* spool, defer and shed: later.c */
+enum { SINK_FULL_UNSAID = -1, SINK_QUEUE_BLOCK = 0, SINK_QUEUE_LOSE = 1 };
+
+static const char *const when_full_words[] = {"wait", "spool", NULL}; /* defer and shed: later.c */
+static const char *const queue_then_words[] = {"block", "lose", NULL};
 static const char *const on_refused_words[] = {"dead", "drop", NULL};
 
 #define AT(member) .offset = offsetof(struct sink_common, member)
@@ -45,6 +55,56 @@ static const struct sl_field retry_fields[] = {
      .min = "1ms",
      .max = "1h",
      .help = "Longest pause between two tries."},
+    {.name = "deadline",
+     .type = SL_F_DURATION,
+     SUB(retry.deadline, retry),
+     .min = "1s",
+     .max = "30d",
+     .help = "Records that could not be sent for so long are dead letters; default: they are tried for ever."},
+    {0}};
+static const struct sl_field queue_fields[] = {
+    {.name = "bytes",
+     .type = SL_F_BYTES,
+     SUB(queue.bytes, queue),
+     .def = "1GiB",
+     .min = "1MiB",
+     .max = "1TiB",
+     .help = "So much of the disk may the queue of this sink take, over all of the topology's consumers."},
+    {.name = "then",
+     .type = SL_F_ENUM,
+     SUB(queue.then, queue),
+     .def = "block",
+     .values = queue_then_words,
+     .help = "When that is taken. block: reading waits. lose: what comes is not kept for this sink, counted as lost."},
+    {.name = "age",
+     .type = SL_F_DURATION,
+     SUB(queue.age, queue),
+     .min = "1s",
+     .max = "365d",
+     .help = "With then: lose: records that have waited longer are lost, counted. Default: no limit."},
+    {0}};
+static const struct sl_field batch_fields[] = {
+    {.name = "bytes",
+     .type = SL_F_BYTES,
+     SUB(batch.bytes, batch),
+     .def = "4MiB",
+     .min = "1KiB",
+     .max = "100MiB",
+     .help = "A request is sent at this size before compression; at most an eighth of the sink's memory."},
+    {.name = "records",
+     .type = SL_F_U64,
+     SUB(batch.records, batch),
+     .def = "50000",
+     .min = "1",
+     .max = "1000000",
+     .help = "Or at so many records."},
+    {.name = "every",
+     .type = SL_F_DURATION,
+     SUB(batch.every, batch),
+     .def = "1s",
+     .min = "1ms",
+     .max = "1h",
+     .help = "Or so long after its first record."},
     {0}};
 const struct sl_field sl_sink_common_fields[] = {
     {.name = "where",
@@ -55,18 +115,29 @@ const struct sl_field sl_sink_common_fields[] = {
      .type = SL_F_BOOL,
      AT(required),
      .def = "true",
-     .help = "Offsets are committed only once this sink is done."},
+     .help = "Offsets are committed only once this sink is done. false: its records are done once they are in its queue on disk."},
     {.name = "when_full",
      .type = SL_F_ENUM,
      AT(when_full),
-     .def = "wait",
      .values = when_full_words,
-     .help = "wait: a full sink stops reading."},
+     .help = "When the sink takes nothing. wait (the default): reading waits. spool (the default and only choice with required: "
+             "false): its records wait in a queue of its own in the spool, whole and in order, and no other sink waits; not for files "
+             "and exactly-once Kafka, whose records exist only with the commit."},
+    {.name = "queue",
+     .type = SL_F_STRUCT,
+     AT(queue),
+     .sub = queue_fields,
+     .help = "The queue of when_full: spool."},
     {.name = "retry",
      .type = SL_F_STRUCT,
      AT(retry),
      .sub = retry_fields,
      .help = "How failed deliveries are tried again."},
+    {.name = "batch",
+     .type = SL_F_STRUCT,
+     AT(batch),
+     .sub = batch_fields,
+     .help = "When a request is full; of sinks that send requests (opensearch, http)."},
     {.name = "encoding",
      .type = SL_F_STRUCT,
      AT(encoding),
@@ -83,10 +154,19 @@ const struct sl_field sl_sink_common_fields[] = {
 static void component_sink_common(struct sl_component *component, const struct sink_common *from)
 {
     component->sink = (struct sl_sink_common){.required = from->required,
-                                              .when_full = from->when_full,
+                                              .when_full = from->when_full != SINK_FULL_UNSAID ? from->when_full
+                                                           : from->required                  ? SL_FULL_WAIT
+                                                                                             : SL_FULL_SPOOL,
+                                              .queue_bytes = from->queue.bytes,
+                                              .queue_age_ns = from->queue.age,
+                                              .queue_lose = from->queue.then == SINK_QUEUE_LOSE,
                                               .where = from->where,
                                               .backoff_min_ns = from->retry.backoff_min,
                                               .backoff_max_ns = from->retry.backoff_max,
+                                              .deadline_ns = from->retry.deadline,
+                                              .batch_bytes = from->batch.bytes,
+                                              .batch_records = from->batch.records,
+                                              .batch_every_ns = from->batch.every,
                                               .refused_drop = from->on_refused == 1};
 }
 
@@ -100,6 +180,36 @@ static void component_refuse(struct sl_draft *draft, const struct sl_draft_compo
                  at == NULL ? item->component.line : at->value->line,
                  at == NULL ? item->component.column : at->value->column, remedy, "%s.%s: %s",
                  item->setting, key, problem);
+}
+
+static bool component_pushes(const struct sl_component *component)
+{
+    union { /* the head is the first member of its kind */
+        const struct sl_head *head;
+        const struct sl_sink_kind *sink;
+    } u = {.head = component->head};
+
+    return (sl_sink_flags_of(u.sink, component->config) & SL_SINK_PUSH) != 0;
+}
+
+/* What only some sinks can keep is refused where it would have no effect. */
+static void component_check_push(struct sl_draft *draft, const struct sl_draft_component *item)
+{
+    const char *type = item->component.type;
+
+    if (component_pushes(&item->component)) {
+        if (strcmp(item->component.name, SL_DEAD_LETTERS) == 0)
+            component_refuse(draft, item, "type", "write type: files or type: kafka",
+                             sl_pool_printf(draft->bind.pool,
+                                            "%s can refuse a record, so it is no place for dead letters", type));
+        return;
+    }
+    if (sl_yaml_find(item->node, "batch") != NULL)
+        component_refuse(draft, item, "batch", "leave it out; it is for sinks that send requests",
+                         sl_pool_printf(draft->bind.pool, "a sink of type %s sends no requests", type));
+    if (item->component.sink.deadline_ns != 0)
+        component_refuse(draft, item, "retry", "leave out deadline; it is for sinks that send requests",
+                         sl_pool_printf(draft->bind.pool, "a sink of type %s has no deadline", type));
 }
 
 static void component_check_sink(struct sl_draft *draft, const struct sl_draft_component *item)
@@ -340,7 +450,7 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
     static const char *const source_own[] = {"type", NULL}, *const own[] = {"type", "inputs", NULL};
     struct sl_component *component = &item->component;
     bool sink = component->role == SL_SINK, dead = strcmp(component->name, SL_DEAD_LETTERS) == 0;
-    struct sink_common common = {.required = true};
+    struct sink_common common = {.required = true, .when_full = SINK_FULL_UNSAID};
     const struct sl_bind_part parts[] = {{component->head->fields, component->config},
                                          {sl_sink_common_fields, &common}};
     const struct sl_bind_map map = {.parts = parts,
@@ -356,6 +466,7 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
         return;
     if (sink) {
         component_check_sink(draft, item);
+        component_check_push(draft, item);
         (void)sl_encoding_make(&draft->bind, &common.encoding, item->node, item->setting, component_encoding_needs(component),
                                &component->sink.encoding);
     }

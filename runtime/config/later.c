@@ -14,7 +14,6 @@ const struct sl_later sl_later_sink[] = {
     {"sample", "put an operator of type sample before the sink"},
     {"protect", "leave it out: this version slows down only when the sink itself does"},
     {"defer", "leave it out: this version waits"},
-    {"batch", "leave it out: this version's sinks choose the size of their requests"},
     {NULL, NULL}};
 
 const struct sl_later sl_later_process[] = {{NULL, NULL}};
@@ -31,7 +30,6 @@ const struct sl_later sl_later_operators[] = {
     {NULL, NULL}};
 
 const struct sl_later sl_later_sinks[] = {
-    {"opensearch", "write to files or kafka and load the index from there"},
     {"http", "write to files or kafka"},
     {"s3", "write to files and copy them"},
     {NULL, NULL}};
@@ -39,9 +37,8 @@ const struct sl_later sl_later_sinks[] = {
 static const struct {
     const char *setting, *word, *instead;
 } later_words[] = {
-    {"when_full", "spool", "write when_full: wait"},
-    {"when_full", "defer", "write when_full: wait"},
-    {"when_full", "shed", "write when_full: wait"},
+    {"when_full", "defer", "write when_full: spool or when_full: wait"},
+    {"when_full", "shed", "write when_full: spool or when_full: wait"},
     {"format", "regex", "write format: json or format: text"},
     {"format", "clf", "write format: json or format: text"},
     {"format", "logfmt", "write format: json or format: text"},

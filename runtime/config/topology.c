@@ -364,10 +364,11 @@ static uint64_t topology_hash_component(const struct sl_topology *topology,
 {
     const struct sl_sink_common *sink = &component->sink;
     const struct sink_hash {
-        uint64_t numbers[2], words[3];
+        uint64_t numbers[8], words[4];
     } common = {
-        {sink->backoff_min_ns, sink->backoff_max_ns},
-        {sink->required, (uint64_t)sink->when_full, sink->refused_drop}};
+        {sink->backoff_min_ns, sink->backoff_max_ns, sink->deadline_ns, sink->batch_bytes,
+         sink->batch_records, sink->batch_every_ns, sink->queue_bytes, sink->queue_age_ns},
+        {sink->required, (uint64_t)sink->when_full, sink->refused_drop, sink->queue_lose}};
 
     seed = topology_hash_text(
         component->type, topology_hash_text(component->name, seed + (uint64_t)component->role));

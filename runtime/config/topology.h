@@ -15,10 +15,14 @@ struct sl_encoding; /* encoding.h */
 struct sl_sink_common {
     bool required;
     int when_full;       /* enum sl_when_full */
+    uint64_t queue_bytes, queue_age_ns; /* when_full: spool: limits of the queue; age 0: none */
+    bool queue_lose;     /* beyond them records are lost, counted; else reading waits */
     struct sl_cond *where; /* or NULL */
     uint64_t backoff_min_ns, backoff_max_ns; /* retry: { backoff: 100ms..30s } written backoff_min, backoff_max */
     const struct sl_encoding *encoding; /* NULL: codec raw */
     bool refused_drop;   /* on_refused: drop */
+    uint64_t deadline_ns; /* retry.deadline; 0: none */
+    uint64_t batch_bytes, batch_records, batch_every_ns; /* of a request */
 };
 
 struct sl_input {

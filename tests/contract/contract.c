@@ -140,6 +140,20 @@ static void contract_log(void *env, const struct sl_err *err, const char *what)
     assert_non_null(what);
 }
 
+static int contract_http(void *env, struct sl_http_request *request, struct sl_err *err)
+{
+    (void)env;
+    (void)err;
+    fake_http_start(&contract_now->http, request, contract_now->fake.now_ns);
+    return 0;
+}
+
+static void contract_http_cancel(void *env, struct sl_http_request *request)
+{
+    (void)env;
+    fake_http_cancel(request);
+}
+
 static int64_t contract_unix_ms(void *env)
 {
     (void)env;
@@ -180,6 +194,9 @@ void contract_init(struct contract *contract)
     contract->fake.api.spool = contract->fake.spool;
     contract->fake.api.tally = contract_tally;
     contract->fake.api.log = contract_log;
+    contract->fake.api.http = contract_http;
+    contract->fake.api.http_cancel = contract_http_cancel;
+    fake_http_init(&contract->http);
     contract->fake.api.share_bytes = 256 << 20;
     contract->api = contract->fake.api;
     contract->topology = (struct sl_topology){.name = "t", .commit_topic = "sluice-commits"};
@@ -191,6 +208,8 @@ void contract_init(struct contract *contract)
 
 void contract_fini(struct contract *contract)
 {
+    fake_http_turn(&contract->http, contract->fake.now_ns);
+    assert_int_equal(contract->http.flying, 0);
     fake_slot_fini(&contract->fake);
     contract->fake.spool = sl_spool_close(contract->fake.spool);
     contract->client = sl_model_client_free(contract->client);
@@ -209,6 +228,7 @@ void contract_wait(struct contract *contract, uint64_t ns)
     contract->fake.now_ns += ns;
     contract->fake.unix_ms += (int64_t)(ns / 1000000);
     sl_model_time(contract->model, contract->fake.now_ns, contract->fake.unix_ms);
+    fake_http_turn(&contract->http, contract->fake.now_ns);
 }
 
 /* ---- the registry ---- */

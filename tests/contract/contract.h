@@ -14,6 +14,7 @@
 
 #include "operators/registry.h"
 #include "tests/sim/model_log.h"
+#include "tests/support/fake_http.h"
 #include "tests/support/fake_slot.h"
 #include "tests/support/stage_bench.h"
 #include "tests/support/stage_config.h"
@@ -24,6 +25,7 @@ struct contract {
     struct fake_slot fake; /* first: what sl_slot_* get is this */
     struct bench bench;    /* names, batches and the folder; its own api is not used */
     struct sl_api api;
+    struct fake_http http;
     struct sl_fs fs; /* the kernel's; the call number fail_at answers fail_code */
     uint64_t calls, fail_at; /* fail_at 0: none */
     int fail_code;

@@ -18,7 +18,7 @@ struct rig {
     struct contract contract;
     const struct sl_sink_kind *kind;
     const void *config;
-    bool flushed, transacts;
+    bool flushed, transacts, json;
     void *self;
     uint64_t taken, number;
     uint32_t ticket;
@@ -89,6 +89,7 @@ static void rig_init(const struct variant *variant)
     rig.config = config_of(&variant->kind->head, variant->settings);
     rig.flushed = (sl_sink_flags_of(variant->kind, rig.config) & SL_SINK_FLUSHED) != 0;
     rig.transacts = (sl_sink_flags_of(variant->kind, rig.config) & SL_SINK_NEEDS_KAFKA_COMMIT) != 0;
+    rig.json = (sl_sink_flags_of(variant->kind, rig.config) & SL_SINK_JSON) != 0;
     assert_non_null(rig.self = calloc(1, rig.kind->head.self_bytes));
 }
 
@@ -129,7 +130,7 @@ static int rig_submit(uint32_t count)
     struct sl_parcel parcel;
 
     for (uint32_t i = 0; i < count; i++) {
-        texts[i] = i % 3 == 0 ? "{\"level\":\"info\"}" : i % 3 == 1 ? "" : "a longer line of plain text that is no JSON at all";
+        texts[i] = i % 3 == 0 ? "{\"level\":\"info\"}" : rig.json ? "{\"text\":\"a longer line\",\n\t\"n\": [1, {}]}" : i % 3 == 1 ? "" : "a longer line of plain text that is no JSON at all";
         services[i] = i % 2 == 0 ? "pay" : "shop";
     }
     if (count == 0) { /* all records have a fate already: the range counts all the same */

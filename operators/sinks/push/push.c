@@ -1,0 +1,520 @@
+/* push.c: a push sink's life: open, taking records, turns, close.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "operators/sinks/push/push.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <zstd.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/config/process.h"
+#include "runtime/config/topology.h"
+
+enum { PUSH_BULK_MIN = 64 << 10, PUSH_ROW_EXTRA = 256 };
+
+struct push_reject { /* a record that cannot be sent at all: refused in the next turn, when the engine has counted its batch */
+    struct push_reject *next;
+    struct sl_refused record;
+    struct sl_err why;
+    uint64_t charged_bytes;
+    char bytes[];
+};
+
+/* ---- what requests point to ---- */
+
+static void wires_free_texts(char **texts, uint32_t count)
+{
+    for (uint32_t i = 0; texts != NULL && i < count; i++)
+        if (texts[i] != NULL) {
+            explicit_bzero(texts[i], strlen(texts[i])); /* some hold secrets */
+            free(texts[i]);
+        }
+    free(texts);
+}
+
+void push_wires_unref(struct push_wires *wires)
+{
+    if (wires == NULL || --wires->refs > 0)
+        return;
+    wires_free_texts(wires->urls, wires->urls_count);
+    wires_free_texts(wires->setup_urls, wires->urls_count);
+    wires_free_texts(wires->headers, wires->headers_count);
+    if (wires->password != NULL)
+        explicit_bzero(wires->password, strlen(wires->password));
+    free(wires->password);
+    free(wires);
+}
+
+static char *wires_print(const char *first, const char *second, const char *third)
+{
+    size_t bytes = strlen(first) + strlen(second) + strlen(third) + 1;
+    char *text = malloc(bytes);
+
+    if (text != NULL)
+        (void)snprintf(text, bytes, "%s%s%s", first, second, third);
+    return text;
+}
+
+static const char *push_url(const struct push *push, uint32_t host)
+{
+    return push->settings->url != NULL ? push->settings->url : push->settings->urls.items[host];
+}
+
+/* The urls with a path behind them: one slash between the two. */
+static char **wires_urls(const struct push *push, const char *path)
+{
+    char **urls = calloc(push->hosts_count, sizeof(*urls));
+
+    for (uint32_t i = 0; urls != NULL && i < push->hosts_count; i++) {
+        const char *url = push_url(push, i);
+        urls[i] = wires_print(url, path, "");
+        if (urls[i] == NULL) {
+            wires_free_texts(urls, i);
+            return NULL;
+        }
+        if (path[0] == '/' && url[strlen(url) - 1] == '/') {
+            size_t base = strlen(url) - 1;
+            memmove(urls[i] + base, urls[i] + base + 1, strlen(urls[i]) - base);
+        }
+    }
+    return urls;
+}
+
+static int wires_header(struct push_wires *wires, const char *name, const char *scheme, const char *value)
+{
+    char *line = wires_print(name, ": ", scheme), *whole = line == NULL ? NULL : wires_print(line, value, "");
+
+    free(line);
+    if (whole == NULL)
+        return -1;
+    wires->headers[wires->headers_count++] = whole;
+    return 0;
+}
+
+static int wires_secret(struct push_wires *wires, const struct sl_secret *secret, const char *setting, const char *name,
+                        const char *scheme, struct sl_err *err)
+{
+    char *text;
+    int status;
+
+    if (secret->env == NULL && secret->file == NULL && secret->plain == NULL)
+        return 0;
+    if (sl_secret_resolve(secret, &text, err) != 0)
+        return sl_while(err, "auth.%s", setting);
+    if (name == NULL) {
+        wires->password = text;
+        return 0;
+    }
+    if (strpbrk(text, "\r\n") != NULL)
+        status = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "auth.%s: it has a line break; write it in one line", setting);
+    else if ((status = wires_header(wires, name, scheme, text)) != 0)
+        status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
+    explicit_bzero(text, strlen(text));
+    free(text);
+    return status;
+}
+
+static int wires_auth(struct push_wires *wires, const struct push_settings *settings, struct sl_err *err)
+{
+    if (wires_secret(wires, &settings->auth.password, "password", NULL, NULL, err) != 0 ||
+        wires_secret(wires, &settings->auth.api_key, "api_key", "Authorization", "ApiKey ", err) != 0 ||
+        wires_secret(wires, &settings->auth.bearer, "bearer", "Authorization", "Bearer ", err) != 0)
+        return -(int)err->code;
+    return settings->auth.header == NULL
+               ? 0
+               : wires_secret(wires, &settings->auth.value, "value", settings->auth.header, "", err);
+}
+
+static int wires_fill(const struct push *push, struct push_wires *wires, struct sl_err *err)
+{
+    static const char *const codings[] = {[PUSH_GZIP] = "gzip", [PUSH_ZSTD] = "zstd"};
+    const struct push_settings *settings = push->settings;
+    bool typed = false;
+    int status = 0;
+
+    wires->urls_count = push->hosts_count;
+    wires->urls = wires_urls(push, push->kind->path);
+    wires->headers = calloc(settings->headers.count + 4, sizeof(*wires->headers));
+    if (wires->urls == NULL || wires->headers == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
+    for (uint32_t i = 0; status == 0 && i < settings->headers.count; i++) {
+        typed = typed || strcasecmp(settings->headers.items[i].name, "content-type") == 0;
+        status = wires_header(wires, settings->headers.items[i].name, "", settings->headers.items[i].value);
+    }
+    if (status == 0 && wires_auth(wires, settings, err) != 0)
+        return -(int)err->code;
+    if (status == 0 && !typed)
+        status = wires_header(wires, "Content-Type", "", push->kind->content_type);
+    if (status == 0 && settings->compression != PUSH_PLAIN) /* the last one: push_send.c leaves it out */
+        status = wires_header(wires, "Content-Encoding", "", codings[settings->compression]);
+    return status == 0 ? 0 : sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
+}
+
+/* ---- open ---- */
+
+static void push_limits(struct push *push)
+{
+    static const struct sl_sink_common usual = {.backoff_min_ns = 100 * SL_NS_PER_MS, .backoff_max_ns = 30 * SL_NS_PER_S,
+                                                .batch_bytes = 4 << 20, .batch_records = 50000, .batch_every_ns = SL_NS_PER_S};
+    const struct sl_sink_common *common = push->api->common != NULL ? push->api->common : &usual;
+    uint64_t most_bytes = push->api->share_bytes / 8;
+
+    push->bulk_bytes = common->batch_bytes;
+    if (push->bulk_bytes > most_bytes) /* a small share still holds several bulks */
+        push->bulk_bytes = most_bytes > PUSH_BULK_MIN ? most_bytes : PUSH_BULK_MIN;
+    push->bulk_records = common->batch_records;
+    push->every_ns = common->batch_every_ns;
+    push->backoff_min_ns = common->backoff_min_ns;
+    push->backoff_max_ns = common->backoff_max_ns;
+    push->deadline_ns = common->deadline_ns;
+}
+
+int push_open(struct push *push, const struct sl_api *api, void *sink, struct sl_slot *slot, const struct push_settings *settings,
+              const struct push_kind *kind, struct sl_err *err)
+{
+    *push = (struct push){.magic = PUSH_MAGIC, .api = api, .sink = sink, .slot = slot, .settings = settings, .kind = kind};
+    push->waiting_last = &push->waiting;
+    push->answered_last = &push->answered;
+    push->hosts_count = settings->url != NULL ? 1 : settings->urls.count;
+    assert(push->hosts_count > 0 && push->hosts_count <= PUSH_HOSTS_MAX);
+    for (uint32_t i = 0; i < push->hosts_count; i++)
+        push_settings_place(push_url(push, i), push->hosts[i].label, sizeof(push->hosts[i].label));
+    push->host_next = api->slot % push->hosts_count; /* slots begin with different ones */
+    push->budget_ns = api->now_ns(api->env);
+    push_limits(push);
+    push->wires = calloc(1, sizeof(*push->wires));
+    if (push->wires == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
+    push->wires->refs = 1;
+    return wires_fill(push, push->wires, err);
+}
+
+int push_setup(struct push *push, const char *path, const char *body, size_t body_bytes, struct sl_err *err)
+{
+    struct push_bulk *bulk = push_bulk_new(push);
+
+    assert(push->wires->setup_urls == NULL && push->waiting == NULL);
+    push->wires->setup_urls = wires_urls(push, path);
+    if (bulk != NULL) {
+        sl_buf_reset(&bulk->text); /* without the bulk's `first` */
+        sl_buf_append(&bulk->text, body, body_bytes);
+    }
+    if (bulk == NULL || push->wires->setup_urls == NULL || sl_buf_failed(&bulk->text)) {
+        push_bulk_free(bulk);
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
+    }
+    bulk->setup = true;
+    push_bulk_charge(bulk);
+    push_wait(push, bulk);
+    push->setup_pending = true;
+    return 0;
+}
+
+/* ---- taking records ---- */
+
+uint64_t push_credit(const struct push *push)
+{
+    return push->used_bytes >= push->api->share_bytes ? 0 : push->api->share_bytes - push->used_bytes;
+}
+
+void push_wait(struct push *push, struct push_bulk *bulk)
+{
+    bulk->next = NULL;
+    *push->waiting_last = bulk;
+    push->waiting_last = &bulk->next;
+}
+
+static void push_seal(struct push *push, uint64_t now_ns)
+{
+    struct push_bulk *bulk = push->open;
+
+    push->open = NULL;
+    bulk->sealed_ns = bulk->due_ns = now_ns;
+    push_bulk_charge(bulk);
+    push_wait(push, bulk);
+}
+
+static int push_reject(struct push *push, const struct sl_item *item, const struct push_row *row, struct sl_slice key,
+                       const struct sl_err *why)
+{
+    size_t bytes = sizeof(struct push_reject) + item->body.bytes + key.bytes;
+    struct push_reject *reject = malloc(bytes);
+
+    if (reject == NULL)
+        return -1;
+    *reject = (struct push_reject){.why = *why, .charged_bytes = bytes, .next = push->rejects};
+    reject->record = (struct sl_refused){item->ref, {reject->bytes, item->body.bytes}, {NULL, 0}, row->offset, row->append_unix_ms,
+                                         row->service, row->level};
+    if (item->body.bytes > 0)
+        memcpy(reject->bytes, item->body.data, item->body.bytes);
+    if (key.data != NULL) {
+        memcpy(reject->bytes + item->body.bytes, key.data, key.bytes);
+        reject->record.key = (struct sl_slice){reject->bytes + item->body.bytes, key.bytes};
+    }
+    push->rejects = reject;
+    push->used_bytes += bytes;
+    return 0;
+}
+
+static void push_rejects_refuse(struct push *push)
+{
+    while (push->rejects != NULL) {
+        struct push_reject *reject = push->rejects;
+        push->rejects = reject->next;
+        push->used_bytes -= reject->charged_bytes;
+        push->api->tally(push->api->env, push->sink, PUSH_REFUSED, 1);
+        sl_slot_refused(push->slot, push->sink, &reject->record, &reject->why);
+        free(reject);
+    }
+}
+
+static void row_fill(struct push_row *row, const struct sl_parcel *parcel, const struct sl_item *item, const struct push_bulk *bulk,
+                     struct sl_slice key)
+{
+    const struct sl_batch *batch = parcel->view->batch;
+    const struct sl_decoded *decoded = parcel->view->decoded;
+
+    *row = (struct push_row){.offset = batch->offset[item->row],
+                             .append_unix_ms = batch->append_unix_ms[item->row],
+                             .ref = item->ref,
+                             .at = (uint32_t)bulk->text.bytes,
+                             .key_at = (uint32_t)bulk->keys.bytes,
+                             .key_bytes = key.data == NULL ? UINT32_MAX : key.bytes,
+                             .service = decoded->service != NULL ? decoded->service[item->row] : 0,
+                             .level = decoded->level != NULL ? decoded->level[item->row] : (uint8_t)SL_LEVEL_NONE,
+                             .state = PUSH_PENDING};
+}
+
+/* 0, or -1: no memory. */
+static int push_take(struct push *push, const struct sl_parcel *parcel, uint32_t index)
+{
+    const struct sl_item *item = &parcel->items[index];
+    const struct sl_batch *batch = parcel->view->batch;
+    struct sl_slice key = batch->key != NULL ? batch->key[item->row] : (struct sl_slice){NULL, 0};
+    struct push_bulk *bulk = push->open;
+    struct push_row *row = push_bulk_row(bulk);
+    size_t mark = bulk->text.bytes;
+    struct sl_err why;
+
+    if (row == NULL)
+        return -1;
+    row_fill(row, parcel, item, bulk, key);
+    if (push->kind->encode(push->sink, parcel, index, row, &bulk->text, &why) != 0) {
+        if (sl_buf_failed(&bulk->text))
+            return -1;
+        bulk->text.bytes = mark;
+        return push_reject(push, item, row, key, &why);
+    }
+    assert(sl_buf_failed(&bulk->text) || bulk->text.bytes == mark + row->head_bytes + row->body_bytes);
+    if (push->kind->between != '\0')
+        sl_buf_char(&bulk->text, push->kind->between);
+    if (key.data != NULL)
+        sl_buf_append(&bulk->keys, key.data, key.bytes);
+    if (sl_buf_failed(&bulk->text) || sl_buf_failed(&bulk->keys))
+        return -1;
+    bulk->rows_count++;
+    return 0;
+}
+
+static bool push_is_full(const struct push *push, size_t more_bytes)
+{
+    const struct push_bulk *bulk = push->open;
+
+    return bulk->rows_count > 0 &&
+           (bulk->text.bytes + more_bytes > push->bulk_bytes || bulk->rows_count >= push->bulk_records);
+}
+
+/* Nothing of what is not yet on its way stays: the engine reads it again. */
+static int push_submit_failed(struct push *push, struct sl_err *err)
+{
+    while (push->waiting != NULL) {
+        struct push_bulk *bulk = push->waiting;
+        push->waiting = bulk->next;
+        if (bulk->setup) /* this alone is not the engine's to bring back */
+            bulk->next = NULL;
+        if (bulk->setup && push->open == NULL)
+            push->open = bulk;
+        else
+            push_bulk_free(bulk);
+    }
+    push->waiting_last = &push->waiting;
+    if (push->open != NULL && push->open->setup)
+        push_wait(push, push->open);
+    else
+        push_bulk_free(push->open);
+    push->open = NULL;
+    return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for the records of a request");
+}
+
+int push_submit(struct push *push, const struct sl_parcel *parcel, struct sl_err *err)
+{
+    uint64_t now_ns = push->api->now_ns(push->api->env);
+
+    assert(push->magic == PUSH_MAGIC);
+    if (push->kind->begin != NULL && push->kind->begin(push->sink, parcel, err) != 0)
+        return -(int)err->code;
+    for (uint32_t i = 0; i < parcel->count; i++) {
+        if (push->open != NULL && push_is_full(push, parcel->items[i].body.bytes + PUSH_ROW_EXTRA))
+            push_seal(push, now_ns);
+        if (push->open == NULL) {
+            push->open = push_bulk_new(push);
+            if (push->open == NULL)
+                return push_submit_failed(push, err);
+            push->open->opened_ns = now_ns;
+        }
+        if (push_take(push, parcel, i) != 0)
+            return push_submit_failed(push, err);
+    }
+    if (push->open != NULL) {
+        push_bulk_charge(push->open);
+        if (push_is_full(push, 0))
+            push_seal(push, now_ns);
+    }
+    return 0;
+}
+
+/* ---- turns ---- */
+
+static void push_answers(struct push *push, uint64_t now_ns)
+{
+    while (push->answered != NULL) {
+        struct push_bulk *bulk = push->answered;
+        push->answered = bulk->next;
+        if (push->answered == NULL)
+            push->answered_last = &push->answered;
+        bulk->next = NULL;
+        push_judge(push, bulk, now_ns);
+    }
+}
+
+static void push_take_out(struct push *push, struct push_bulk **at)
+{
+    struct push_bulk *bulk = *at;
+
+    *at = bulk->next;
+    if (push->waiting_last == &bulk->next)
+        push->waiting_last = at;
+    bulk->next = NULL;
+}
+
+static bool push_is_late(const struct push *push, const struct push_bulk *bulk, uint64_t now_ns)
+{
+    return push->deadline_ns != 0 && !bulk->setup && now_ns - bulk->sealed_ns >= push->deadline_ns;
+}
+
+/* 1: it left the list; 0: it stays, others may go; -1: nothing can be sent now. */
+static int push_try(struct push *push, struct push_bulk **at, uint64_t now_ns, uint64_t *at_ns)
+{
+    struct push_bulk *bulk = *at;
+    struct sl_err err;
+    int host;
+
+    if (bulk->due_ns > now_ns) {
+        *at_ns = bulk->due_ns < *at_ns ? bulk->due_ns : *at_ns;
+        return 0;
+    }
+    host = push_host_choose(push, now_ns, at_ns);
+    if (host < 0 && push_is_late(push, bulk, now_ns)) {
+        (void)sl_fail(&err, SL_E_IO, SL_REMEDY_DEADLETTER, 0, "given up after %llu ms (retry.deadline): no host answers",
+                      (unsigned long long)(push->deadline_ns / SL_NS_PER_MS));
+        push_take_out(push, at);
+        push_give_up(push, bulk, &err);
+        return 1;
+    }
+    if (host < 0)
+        return push->deadline_ns == 0 ? -1 : 0;
+    if (bulk->attempts > 0 && !push_budget_take(push, now_ns, at_ns))
+        return 0;
+    push_take_out(push, at);
+    if (push_send(push, bulk, (uint32_t)host, &err) != 0) {
+        push->api->log(push->api->env, &err, "sending");
+        bulk->due_ns = now_ns + push_backoff(push, ++bulk->attempts);
+        push_wait(push, bulk);
+        *at_ns = bulk->due_ns < *at_ns ? bulk->due_ns : *at_ns;
+        return -1;
+    }
+    if (bulk->attempts == 0)
+        push_budget_earn(push);
+    return 1;
+}
+
+static void push_send_due(struct push *push, uint64_t now_ns, uint64_t *at_ns)
+{
+    struct push_bulk **at = &push->waiting;
+
+    while (*at != NULL && push->flying_count < push->settings->concurrency) {
+        int status = push->setup_pending && !(*at)->setup ? 0 : push_try(push, at, now_ns, at_ns);
+        if (status < 0)
+            return;
+        if (status == 0)
+            at = &(*at)->next;
+    }
+}
+
+int push_turn(struct push *push, uint64_t now_ns, uint64_t *ret_wake_ns, struct sl_err *err)
+{
+    uint64_t at_ns = UINT64_MAX;
+
+    (void)err;
+    assert(push->magic == PUSH_MAGIC);
+    push_rejects_refuse(push);
+    push_answers(push, now_ns);
+    if (push->open != NULL && (push->open->rows_count == 0 || now_ns - push->open->opened_ns >= push->every_ns)) {
+        if (push->open->rows_count > 0) {
+            push_seal(push, now_ns);
+        } else { /* all that came was refused */
+            push_bulk_free(push->open);
+            push->open = NULL;
+        }
+    }
+    push_send_due(push, now_ns, &at_ns);
+    if (push->open != NULL && push->open->opened_ns + push->every_ns < at_ns)
+        at_ns = push->open->opened_ns + push->every_ns;
+    if (at_ns != UINT64_MAX) {
+        uint64_t left_ns = at_ns > now_ns ? at_ns - now_ns : 0;
+        *ret_wake_ns = left_ns < *ret_wake_ns ? left_ns : *ret_wake_ns;
+    }
+    return 0;
+}
+
+int push_drain(const struct push *push)
+{
+    return push->open == NULL && push->flying == NULL && push->answered == NULL && push->rejects == NULL &&
+           (push->waiting == NULL || (push->waiting->setup && push->waiting->next == NULL));
+}
+
+/* ---- close ---- */
+
+static void push_close_list(struct push_bulk **list)
+{
+    while (*list != NULL) {
+        struct push_bulk *bulk = *list;
+        *list = bulk->next;
+        push_bulk_free(bulk);
+    }
+}
+
+void push_close(struct push *push)
+{
+    if (push->magic != PUSH_MAGIC)
+        return;
+    while (push->flying != NULL) { /* each goes on by itself until its done() */
+        struct push_bulk *bulk = push->flying;
+        push->flying = bulk->next;
+        bulk->push = NULL;
+        push->api->http_cancel(push->api->env, &bulk->request);
+    }
+    push_close_list(&push->waiting);
+    push_close_list(&push->answered);
+    push_bulk_free(push->open);
+    while (push->rejects != NULL) {
+        struct push_reject *reject = push->rejects;
+        push->rejects = reject->next;
+        free(reject);
+    }
+    push_wires_unref(push->wires);
+    (void)ZSTD_freeCCtx(push->compressor);
+    push->magic = 0;
+}
