@@ -39,11 +39,6 @@ static const struct {
 } later_words[] = {
     {"when_full", "defer", "write when_full: spool or when_full: wait"},
     {"when_full", "shed", "write when_full: spool or when_full: wait"},
-    {"format", "regex", "write format: json or format: text"},
-    {"format", "clf", "write format: json or format: text"},
-    {"format", "logfmt", "write format: json or format: text"},
-    {"format", "syslog", "write format: json or format: text"},
-    {"format", "csv", "write format: json or format: text"},
     {"format", "protobuf", "write format: json or format: text"},
 };
 

@@ -9,12 +9,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "runtime/base/json_out.h"
+#include "runtime/config/name.h"
 #include "runtime/json/json_text.h"
 #include "runtime/json/json_tree.h"
 
@@ -26,6 +28,7 @@ struct fields_known {
     char *key; /* "\"name\":" */
     uint32_t key_bytes;
     int64_t column; /* or FIELDS_NO_COLUMN */
+    uint32_t at;    /* of its token in the body put last */
     enum fields_cast cast;
 };
 
@@ -79,6 +82,32 @@ int sl_format_types_check(const struct sl_format_config *config, const char *con
                            type->name);
     }
     return 0;
+}
+
+static int fields_role_check(const char *setting, const char *text, const char *const *names, uint32_t count, struct sl_err *err)
+{
+    struct sl_name name = {.kind = SL_NAME_PATH};
+    char path[512];
+    int rc;
+
+    if (text == NULL || text[0] == '@' || snprintf(path, sizeof(path), "%s%s", text[0] == '.' ? "" : ".", text) >= (int)sizeof(path))
+        return 0;
+    rc = sl_name_parse(path, &name, err);
+    if (rc == 0 && name.kind == SL_NAME_PATH && fields_find(names, count, name.path.segments[0]) < 0)
+        rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "record.%s: there is no field %s; its name must be one of the format's", setting, text);
+    sl_name_fini(&name);
+    return rc;
+}
+
+int sl_format_roles_check(const struct sl_format_config *config, const char *const *names, uint32_t count, struct sl_err *err)
+{
+    int rc = fields_role_check("time", config->record.time, names, count, err);
+
+    if (rc == 0)
+        rc = fields_role_check("service", config->record.service, names, count, err);
+    if (rc == 0)
+        rc = fields_role_check("level", config->record.level, names, count, err);
+    return rc == 0 ? fields_role_check("trace", config->record.trace, names, count, err) : rc;
 }
 
 /* ---- open ---- */
@@ -172,6 +201,12 @@ bool sl_format_fields_wanted(const struct sl_format_fields *fields, uint32_t fie
 {
     assert(field < fields->known_count);
     return fields->whole || fields->known[field].column != FIELDS_NO_COLUMN;
+}
+
+uint32_t sl_format_fields_at(const struct sl_format_fields *fields, uint32_t field)
+{
+    assert(field < fields->known_count);
+    return fields->known[field].at;
 }
 
 void sl_format_fields_batch(struct sl_format_fields *fields, const struct sl_format_batch *batch)
@@ -419,6 +454,8 @@ int sl_format_fields_put(struct sl_format_fields *fields, uint16_t row, struct s
         }
         if (fields->whole)
             to = fields_member(fields, member, to, begin, &span);
+        if (member->field >= 0)
+            fields->known[member->field].at = span.at;
         if (column != FIELDS_NO_COLUMN)
             fields_fill(fields, column, row, &member->value, span);
     }

@@ -2,7 +2,7 @@
  *
  * A format tells at open which fields its records may have (fields with a fixed place: CLF, groups of a pattern, columns), or nothing
  * (keys come with the record: logfmt). For each record it then gives one member a field; columns and casts are looked up here.
- * A field is one key of the record: a path of several segments leads into a value that is an object (see sl_format_fields_nested).
+ * A field is one key of the record: a path of several segments leads into a value that is an object, and is its format's own affair (syslog.c).
  * Ownership: bodies and cast values lie in the batch's arena. Threads: an instance belongs to its format's instance.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_OPERATORS_STAGES_FORMATS_FIELDS_H
@@ -36,9 +36,13 @@ void sl_format_fields_batch(struct sl_format_fields *fields, const struct sl_for
 /* The record of a row. Of two members with one key the first counts. Known fields come at most once each. Values are changed where
  * they are cast. 0, or -1: the arena is over budget. */
 int sl_format_fields_put(struct sl_format_fields *fields, uint16_t row, struct sl_format_member *members, uint32_t count);
+/* Where the known field's token begins in the body that was put last; only after a put with that field. */
+uint32_t sl_format_fields_at(const struct sl_format_fields *fields, uint32_t field);
 /* Whether anybody wants the known field: its column or the body. */
 bool sl_format_fields_wanted(const struct sl_format_fields *fields, uint32_t field);
 
+/* A role that the user points at a field, must be one of the known fields. */
+int sl_format_roles_check(const struct sl_format_config *config, const char *const *names, uint32_t count, struct sl_err *err);
 /* config->types at `sluice check`: known types only; names NULL: any field may be named. */
 int sl_format_types_check(const struct sl_format_config *config, const char *const *names, uint32_t count, struct sl_err *err);
 

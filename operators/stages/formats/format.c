@@ -8,12 +8,31 @@
 #include "runtime/json/json_text.h"
 #include "runtime/json/time_format.h"
 
-const struct sl_format_kind *const sl_formats[] = {&sl_format_json, &sl_format_text, NULL};
-const char *const sl_format_names[] = {"json", "text", NULL};
+const struct sl_format_kind *const sl_formats[] = {&sl_format_json,   &sl_format_text,   &sl_format_regex, &sl_format_clf,
+                                                  &sl_format_logfmt, &sl_format_syslog, &sl_format_csv,   NULL};
+const char *const sl_format_names[] = {"json", "text", "regex", "clf", "logfmt", "syslog", "csv", NULL};
 
 const char *const sl_format_reasons[SL_FORMAT_REASONS + 1] = {
     SL_JSON_REASON_ROWS,
-    [SL_FORMAT_NONE] = "no reason",
+    [SL_FORMAT_EMPTY] = "the record is empty",
+    [SL_FORMAT_MANY] = "more than 1024 fields in one record",
+    [SL_FORMAT_NO_MATCH] = "the pattern does not match",
+    [SL_FORMAT_GAVE_UP] = "the pattern was given up: it has too many ways to fail on this record; anchor it, make it less ambiguous",
+    [SL_FORMAT_CLF_SHAPE] = "not in common or combined log format: HOST IDENT USER [TIME] \"REQUEST\" STATUS BYTES",
+    [SL_FORMAT_CLF_QUOTE] = "not in common or combined log format: a quoted part does not end",
+    [SL_FORMAT_CLF_STATUS] = "not in common or combined log format: the status is neither three digits nor -",
+    [SL_FORMAT_CLF_BYTES] = "not in common or combined log format: the size is neither a number nor -",
+    [SL_FORMAT_LOGFMT_NO_PAIR] = "not logfmt: the record has no key=value pair",
+    [SL_FORMAT_LOGFMT_NO_KEY] = "not logfmt: a value without a key",
+    [SL_FORMAT_LOGFMT_QUOTE] = "not logfmt: a quoted value does not end",
+    [SL_FORMAT_SYSLOG_SHAPE] = "not syslog: it begins neither with a priority, such as <34>, nor with a time",
+    [SL_FORMAT_SYSLOG_PRIORITY] = "not syslog: the priority is not a number of 0 to 191 between < and >",
+    [SL_FORMAT_SYSLOG_HEADER] = "not syslog: the header of RFC 5424 ends too early",
+    [SL_FORMAT_SYSLOG_DATA] = "not syslog: the structured data is not in the form of RFC 5424",
+    [SL_FORMAT_CSV_QUOTE] = "not CSV: a quoted field does not end",
+    [SL_FORMAT_CSV_BEHIND] = "not CSV: text between a closing quote and the next separator",
+    [SL_FORMAT_CSV_FEWER] = "fewer fields than columns",
+    [SL_FORMAT_CSV_MORE] = "more fields than columns",
 };
 
 /* ---- settings ---- */

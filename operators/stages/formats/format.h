@@ -39,7 +39,25 @@ struct sl_format_config {
 
 /* The reasons of sl_json_verdict come first, under the same numbers. */
 enum sl_format_reason {
-    SL_FORMAT_NONE = SL_JSON_VERDICTS, /* no record has it: it parts the two lists */
+    SL_FORMAT_EMPTY = SL_JSON_VERDICTS,
+    SL_FORMAT_MANY, /* fields */
+    SL_FORMAT_NO_MATCH,
+    SL_FORMAT_GAVE_UP,
+    SL_FORMAT_CLF_SHAPE,
+    SL_FORMAT_CLF_QUOTE,
+    SL_FORMAT_CLF_STATUS,
+    SL_FORMAT_CLF_BYTES,
+    SL_FORMAT_LOGFMT_NO_PAIR,
+    SL_FORMAT_LOGFMT_NO_KEY,
+    SL_FORMAT_LOGFMT_QUOTE,
+    SL_FORMAT_SYSLOG_SHAPE,
+    SL_FORMAT_SYSLOG_PRIORITY,
+    SL_FORMAT_SYSLOG_HEADER,
+    SL_FORMAT_SYSLOG_DATA,
+    SL_FORMAT_CSV_QUOTE,
+    SL_FORMAT_CSV_BEHIND,
+    SL_FORMAT_CSV_FEWER,
+    SL_FORMAT_CSV_MORE,
     SL_FORMAT_REASONS
 };
 extern const char *const sl_format_reasons[SL_FORMAT_REASONS + 1];
@@ -75,7 +93,8 @@ struct sl_format_kind {
     void (*close)(void *self);
 };
 
-extern const struct sl_format_kind sl_format_json, sl_format_text;
+extern const struct sl_format_kind sl_format_json, sl_format_text, sl_format_regex, sl_format_clf, sl_format_logfmt, sl_format_syslog,
+    sl_format_csv;
 
 /* The formats by config->format, and their names for the setting; both end with NULL. */
 extern const struct sl_format_kind *const sl_formats[];
