@@ -71,7 +71,8 @@ static void test_octet_counting_is_told_by_its_first_bytes(void **state)
 {
     (void)state;
     expect("5 <1>ab4 <2>c", "[<1>ab][<2>c]");
-    expect("6 <1>\na\n4 <2>c", "[<1>\na\n][<2>c]"); /* line ends are content here */
+    expect("6 <1>\na\n4 <2>c", "[<1>\na][<2>c]"); /* line ends are content here, but for a last one */
+    expect("4 <1>a1 \n4 <2>c", "[<1>a][<2>c]");
     expect("4 <1>a\n4 <2>b\n", "[<1>a][<2>b]");      /* some senders do both */
 }
 

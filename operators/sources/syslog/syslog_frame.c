@@ -34,6 +34,14 @@ static bool frame_detect(struct sl_syslog_frames *frames, const char *data, size
     return true;
 }
 
+/* The end of line that some senders count too is framing, not message. */
+static struct sl_slice frame_counted(const char *data, size_t bytes)
+{
+    if (bytes > 0 && data[bytes - 1] == '\n')
+        bytes--;
+    return (struct sl_slice){data, (uint32_t)bytes};
+}
+
 static enum sl_syslog_step frame_octet(struct sl_syslog_frames *frames, const char *data, size_t bytes, size_t *ret_used,
                                        struct sl_slice *ret_message)
 {
@@ -45,19 +53,23 @@ static enum sl_syslog_step frame_octet(struct sl_syslog_frames *frames, const ch
         at = frames->passing < bytes ? (size_t)frames->passing : bytes;
         frames->passing -= at;
     }
-    while (frames->passing == 0 && at < bytes && data[at] == '\n') /* some senders end a counted message too */
-        at++;
-    *ret_used = at;
-    head = frame_length(data + at, bytes - at, &length);
-    if (head <= 0)
-        return head < 0 ? SL_SYSLOG_BROKEN : SL_SYSLOG_MORE;
-    take = length > frames->max ? frames->max + 1 : length;
-    if (bytes - at - (size_t)head < take)
-        return SL_SYSLOG_MORE;
-    *ret_message = (struct sl_slice){data + at + head, (uint32_t)take};
-    *ret_used = at + (size_t)head + (size_t)take;
-    frames->passing = length - take;
-    return SL_SYSLOG_MESSAGE;
+    for (;;) {
+        while (frames->passing == 0 && at < bytes && data[at] == '\n') /* others end a counted message behind its count */
+            at++;
+        *ret_used = at;
+        head = frame_length(data + at, bytes - at, &length);
+        if (head <= 0)
+            return head < 0 ? SL_SYSLOG_BROKEN : SL_SYSLOG_MORE;
+        take = length > frames->max ? frames->max + 1 : length;
+        if (bytes - at - (size_t)head < take)
+            return SL_SYSLOG_MORE;
+        *ret_message = take < length ? (struct sl_slice){data + at + head, (uint32_t)take} : frame_counted(data + at + head, (size_t)take);
+        at += (size_t)head + (size_t)take;
+        *ret_used = at;
+        frames->passing = length - take;
+        if (ret_message->bytes > 0)
+            return SL_SYSLOG_MESSAGE;
+    }
 }
 
 static struct sl_slice frame_line(const char *data, size_t bytes)
