@@ -109,6 +109,15 @@ static int sender_open(struct kafka_sink *sink, struct sl_err *err)
                                         sink->api->wake, sink->api->env, &sink->sender, err);
 }
 
+/* Nothing is lost by it: the sender goes on trying. But somebody may have to act. */
+static void sender_listen(struct kafka_sink *sink)
+{
+    struct sl_err trouble;
+
+    if (sink->log->kind->trouble != NULL && sink->log->kind->trouble(sink->sender, &trouble) != 0)
+        sink->api->log(sink->api->env, &trouble, "sender");
+}
+
 int kafka_send_turn(struct kafka_sink *sink, uint64_t now_ns, uint64_t *ret_wake_ns, struct sl_err *err)
 {
     if (sink->sender == NULL && now_ns < sink->open_at_ns) {
@@ -125,6 +134,7 @@ int kafka_send_turn(struct kafka_sink *sink, uint64_t now_ns, uint64_t *ret_wake
         return -(int)err->code; /* the engine reads again from what was acknowledged */
     }
     done_flush(sink);
+    sender_listen(sink);
     return 0;
 }
 

@@ -131,6 +131,9 @@ struct sl_klog_kind {
     int (*partition_count)(struct sl_klog *log, const struct sl_connection *connection, const char *topic,
                            uint32_t *ret_count, struct sl_err *err);
 
+    /* [blocks] Logs in at the first broker that answers; where none lets us in, err says why. */
+    int (*reach)(struct sl_klog *log, const struct sl_connection *connection, uint32_t timeout_ms, struct sl_err *err);
+
     /* ---- plain sender (idempotent) ---- */
     int (*sender_open)(struct sl_klog *log, const struct sl_connection *connection, const struct sl_map *properties,
                        uint64_t queue_bytes, void (*wake)(void *user), void *user, struct sl_klog_sender **ret_sender,
@@ -142,6 +145,9 @@ struct sl_klog_kind {
      * right), FENCE: sender is dead, open a new one. */
     int (*reports)(struct sl_klog_sender *sender, void (*each)(void *user, void *opaque, int status, const struct sl_err *err),
                    void *user, struct sl_err *err);
+    /* Owner thread: 1 and *err, once, when something new keeps it from its brokers (away, wrong password); 0: nothing new. It goes
+     * on trying by itself. May be NULL. */
+    int (*trouble)(struct sl_klog_sender *sender, struct sl_err *err);
     /* [blocks] What is in flight gets no report any more; its payloads are the caller's again. */
     void (*sender_close)(struct sl_klog_sender *sender);
 };

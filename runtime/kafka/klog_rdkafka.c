@@ -56,9 +56,11 @@ static const struct sl_klog_kind rdkafka_kind = {
     .topic_ensure = sl_klog_topic_ensure,
     .scan = sl_klog_scan,
     .partition_count = sl_klog_partition_count,
+    .reach = sl_klog_reach,
     .sender_open = sl_klog_sender_open,
     .send = sl_klog_sender_send,
     .reports = sl_klog_sender_reports,
+    .trouble = sl_klog_sender_trouble,
     .sender_close = sl_klog_sender_close,
 };
 

@@ -40,8 +40,30 @@ enum sl_remedy sl_klog_remedy(rd_kafka_resp_err_t code);
 int sl_klog_fail(struct sl_err *err, rd_kafka_resp_err_t code, const char *doing, const char *name, const char *detail);
 /* The same of an error object, which it destroys. */
 int sl_klog_fail_error(struct sl_err *err, rd_kafka_error_t *error, const char *doing, const char *name);
+/* Why a handle gets no answers: the worst of its error events. */
+struct klog_cause {
+    rd_kafka_resp_err_t code; /* 0: none yet */
+    bool told;
+    char text[400];
+};
+void sl_klog_cause_note(struct klog_cause *cause, rd_kafka_resp_err_t code, const char *text);
+bool sl_klog_cause_halts(const struct klog_cause *cause); /* only a person can mend it */
+/* As sl_klog_fail, in the cause's words where code says no more than that no answer came. */
+int sl_klog_fail_cause(struct sl_err *err, rd_kafka_resp_err_t code, const char *doing, const char *name,
+                       const struct klog_cause *cause);
 /* If the instance has failed for good: fills *err (remedy FENCE or HALT) and returns -code; else 0. */
 int sl_klog_fatal(rd_kafka_t *rk, const char *doing, struct sl_err *err);
+
+/* ---- questions that wait ---- */
+struct klog_asker { /* a handle of its own for one question or scan; must stay where it was opened */
+    rd_kafka_t *rk;
+    struct klog_cause cause;
+};
+int sl_klog_asker_open(struct klog_asker *asker, const struct sl_connection *connection, const char *isolation, struct sl_err *err);
+void sl_klog_asker_close(struct klog_asker *asker);
+/* Metadata of one topic, or with NULL of the brokers; 0 or the library's code. Ends early where only a person can help. */
+rd_kafka_resp_err_t sl_klog_ask(struct klog_asker *asker, rd_kafka_topic_t *rkt, uint32_t timeout_ms,
+                                const struct rd_kafka_metadata **ret_metadata);
 
 /* ---- lists, records ---- */
 rd_kafka_topic_partition_list_t *sl_klog_native_list(const struct sl_klog_list *list);
@@ -148,6 +170,7 @@ int sl_klog_scan(struct sl_klog *log, const struct sl_connection *connection, co
                  struct sl_err *err);
 int sl_klog_partition_count(struct sl_klog *log, const struct sl_connection *connection, const char *topic, uint32_t *ret_count,
                             struct sl_err *err);
+int sl_klog_reach(struct sl_klog *log, const struct sl_connection *connection, uint32_t timeout_ms, struct sl_err *err);
 int sl_klog_sender_open(struct sl_klog *log, const struct sl_connection *connection, const struct sl_map *properties,
                         uint64_t queue_bytes, void (*wake)(void *user), void *user, struct sl_klog_sender **ret_sender,
                         struct sl_err *err);
@@ -155,6 +178,7 @@ int sl_klog_sender_send(struct sl_klog_sender *sender, const struct sl_klog_reco
 int sl_klog_sender_reports(struct sl_klog_sender *sender,
                            void (*each)(void *user, void *opaque, int status, const struct sl_err *err), void *user,
                            struct sl_err *err);
+int sl_klog_sender_trouble(struct sl_klog_sender *sender, struct sl_err *err);
 void sl_klog_sender_close(struct sl_klog_sender *sender);
 
 #endif

@@ -87,6 +87,13 @@ static void error_advice(const char *advice, const char *name, char *text, size_
         (void)snprintf(text, bytes, "%.*s%s%s", (int)(hole - advice), advice, name == NULL ? "?" : name, hole + 2);
 }
 
+/* The library sent a nonce of its own making until 2.6.1, which Kafka 4 refuses with the words for a wrong password. */
+static bool error_is_old_scram(rd_kafka_resp_err_t code, const char *detail)
+{
+    return (code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED) &&
+           detail != NULL && strstr(detail, "SCRAM") != NULL && !sl_klog_library_at_least(0x020601ff);
+}
+
 int sl_klog_fail(struct sl_err *err, rd_kafka_resp_err_t code, const char *doing, const char *name, const char *detail)
 {
     const struct error_row *row = error_row(code);
@@ -94,6 +101,10 @@ int sl_klog_fail(struct sl_err *err, rd_kafka_resp_err_t code, const char *doing
 
     if (row != NULL && row->advice != NULL)
         error_advice(row->advice, name, advice, sizeof(advice));
+    if (error_is_old_scram(code, detail))
+        (void)snprintf(advice, sizeof(advice),
+                       "check sasl_username and sasl_password; if they are right: Kafka 4 refuses the SCRAM of librdkafka %s "
+                       "(2.6.1 mends it), sasl_mechanism: PLAIN works", rd_kafka_version_str());
     return sl_fail(err, SL_E_BROKER, sl_klog_remedy(code), (int)code, "%s: %s%s%s", doing,
                    detail != NULL && *detail != '\0' ? detail : rd_kafka_err2str(code), *advice == '\0' ? "" : "; ", advice);
 }

@@ -22,6 +22,7 @@ struct sl_klog_producer {
     bool open, broken;
     rd_kafka_resp_err_t record_error; /* of the first record of this transaction that failed for good */
     char record_topic[256];
+    struct klog_cause cause;
 };
 
 static uint64_t producer_deadline(uint32_t ms)
@@ -41,7 +42,27 @@ static void producer_report(rd_kafka_t *rk, const rd_kafka_message_t *message, v
     (void)snprintf(producer->record_topic, sizeof(producer->record_topic), "%s", rd_kafka_topic_name(message->rkt));
 }
 
+static void producer_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
+{
+    struct sl_klog_producer *producer = opaque;
+
+    (void)rk;
+    sl_klog_cause_note(&producer->cause, (rd_kafka_resp_err_t)code, text);
+}
+
 /* ---- open ---- */
+/* Destroys error. A time-out's reason is among the events. */
+static int producer_init_failed(struct sl_klog_producer *producer, rd_kafka_error_t *error, struct sl_err *err)
+{
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+
+    (void)rd_kafka_poll(producer->rk, 0);
+    if (code != RD_KAFKA_RESP_ERR__TIMED_OUT || !sl_klog_cause_halts(&producer->cause))
+        return sl_klog_fail_error(err, error, "starting transactions", producer->id);
+    rd_kafka_error_destroy(error);
+    return sl_klog_fail_cause(err, code, "starting transactions", producer->id, &producer->cause);
+}
+
 static int producer_init(struct sl_klog_producer *producer, struct sl_err *err)
 {
     uint64_t end_ns = producer_deadline(KLOG_INIT_MS);
@@ -53,7 +74,7 @@ static int producer_init(struct sl_klog_producer *producer, struct sl_err *err)
         if (error == NULL)
             return 0;
         if (!again)
-            return sl_klog_fail_error(err, error, "starting transactions", producer->id);
+            return producer_init_failed(producer, error, err);
         rd_kafka_error_destroy(error);
     }
 }
@@ -82,6 +103,7 @@ static int producer_start(struct sl_klog_producer *producer, const struct sl_con
         return status;
     rd_kafka_conf_set_opaque(conf, producer);
     rd_kafka_conf_set_dr_msg_cb(conf, producer_report);
+    rd_kafka_conf_set_error_cb(conf, producer_on_error);
     status = sl_klog_handle_new(RD_KAFKA_PRODUCER, conf, &producer->rk, err);
     return status == 0 ? producer_init(producer, err) : status;
 }

@@ -11,43 +11,17 @@
 
 enum { KLOG_ADMIN_MS = 30000, KLOG_SCAN_QUIET_MS = 120000 };
 
-static int scan_open(const struct sl_connection *connection, const char *isolation, rd_kafka_t **ret_rk, struct sl_err *err)
-{
-    const struct sl_klog_setting table[] = {
-        {SL_KLOG_LAW, "group.id", "sluice-scan"}, /* never joined: partitions are assigned by hand */
-        {SL_KLOG_LAW, "group.instance.id", NULL},
-        {SL_KLOG_LAW, "isolation.level", isolation},
-        {SL_KLOG_LAW, "enable.auto.commit", "false"},
-        {SL_KLOG_LAW, "enable.auto.offset.store", "false"},
-        {SL_KLOG_LAW, "auto.offset.reset", "error"},
-        {SL_KLOG_LAW, "allow.auto.create.topics", "false"},
-        {SL_KLOG_LAW, "enable.partition.eof", "true"},
-        {SL_KLOG_DEFAULT, "queued.max.messages.kbytes", "8192"},
-        {SL_KLOG_DEFAULT, "fetch.max.bytes", "4194304"},
-        {SL_KLOG_DEFAULT, "fetch.wait.max.ms", "50"},
-        {SL_KLOG_DEFAULT, "check.crcs", "true"},
-    };
-    rd_kafka_conf_t *conf;
-    int status = sl_klog_conf_new(connection, NULL, table, sizeof(table) / sizeof(table[0]), &conf, err);
-
-    if (status == 0)
-        status = sl_klog_handle_new(RD_KAFKA_CONSUMER, conf, ret_rk, err);
-    if (status == 0)
-        rd_kafka_poll_set_consumer(*ret_rk);
-    return status;
-}
-
 /* ---- partition count ---- */
-static int scan_count(rd_kafka_t *rk, const char *topic, uint32_t *ret_count, rd_kafka_resp_err_t *ret_code)
+static int scan_count(struct klog_asker *asker, const char *topic, uint32_t *ret_count, rd_kafka_resp_err_t *ret_code)
 {
-    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(asker->rk, topic, NULL);
     const struct rd_kafka_metadata *metadata;
 
     if (rkt == NULL) {
         *ret_code = rd_kafka_last_error();
         return -1;
     }
-    *ret_code = rd_kafka_metadata(rk, 0, rkt, &metadata, KLOG_ADMIN_MS);
+    *ret_code = sl_klog_ask(asker, rkt, KLOG_ADMIN_MS, &metadata);
     rd_kafka_topic_destroy(rkt);
     if (*ret_code != 0)
         return -1;
@@ -60,19 +34,19 @@ static int scan_count(rd_kafka_t *rk, const char *topic, uint32_t *ret_count, rd
 int sl_klog_partition_count(struct sl_klog *log, const struct sl_connection *connection, const char *topic, uint32_t *ret_count,
                             struct sl_err *err)
 {
-    rd_kafka_t *rk;
+    struct klog_asker asker;
     rd_kafka_resp_err_t code;
     uint32_t count;
-    int status = scan_open(connection, "read_committed", &rk, err);
+    int status = sl_klog_asker_open(&asker, connection, "read_committed", err);
 
     (void)log;
     if (status != 0)
         return status;
-    if (scan_count(rk, topic, &count, &code) != 0)
-        status = sl_klog_fail(err, code, "asking for a topic", topic, NULL);
+    if (scan_count(&asker, topic, &count, &code) != 0)
+        status = sl_klog_fail_cause(err, code, "asking for a topic", topic, &asker.cause);
     else
         *ret_count = count;
-    rd_kafka_destroy(rk);
+    sl_klog_asker_close(&asker);
     return status;
 }
 
@@ -156,17 +130,17 @@ static int ensure_compacted(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char 
 }
 
 /* The controller answers before all brokers know the topic. */
-static int ensure_known(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic, struct sl_err *err)
+static int ensure_known(struct klog_asker *asker, rd_kafka_queue_t *queue, const char *topic, struct sl_err *err)
 {
     uint64_t end_ns = sl_clock_now_ns() + KLOG_ADMIN_MS * SL_NS_PER_MS;
     rd_kafka_resp_err_t code;
     uint32_t count;
 
-    while (scan_count(rk, topic, &count, &code) != 0) {
+    while (scan_count(asker, topic, &count, &code) != 0) {
         rd_kafka_event_t *event;
 
         if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
-            return sl_klog_fail(err, code, "asking for a topic", topic, NULL);
+            return sl_klog_fail_cause(err, code, "asking for a topic", topic, &asker->cause);
         if (sl_clock_now_ns() > end_ns)
             return sl_klog_fail(err, code, "waiting for the new topic", topic, NULL);
         if ((event = rd_kafka_queue_poll(queue, 20)) != NULL)
@@ -178,31 +152,33 @@ static int ensure_known(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *top
 int sl_klog_topic_ensure(struct sl_klog *log, const struct sl_connection *connection, const char *topic, uint32_t partitions,
                          struct sl_err *err)
 {
-    rd_kafka_t *rk;
+    struct klog_asker asker;
     rd_kafka_queue_t *queue;
     rd_kafka_resp_err_t code;
     uint32_t count;
-    int status = scan_open(connection, "read_committed", &rk, err);
+    int status = sl_klog_asker_open(&asker, connection, "read_committed", err);
 
     (void)log;
     if (status != 0)
         return status;
-    queue = rd_kafka_queue_new(rk);
-    if (scan_count(rk, topic, &count, &code) != 0)
-        status = code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ? ensure_create(rk, queue, topic, partitions, err)
-                                                                 : sl_klog_fail(err, code, "asking for a topic", topic, NULL);
+    queue = rd_kafka_queue_new(asker.rk);
+    if (scan_count(&asker, topic, &count, &code) != 0)
+        status = code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+                     ? ensure_create(asker.rk, queue, topic, partitions, err)
+                     : sl_klog_fail_cause(err, code, "asking for a topic", topic, &asker.cause);
     if (status == 0)
-        status = ensure_known(rk, queue, topic, err);
+        status = ensure_known(&asker, queue, topic, err);
     if (status == 0)
-        status = ensure_compacted(rk, queue, topic, err);
+        status = ensure_compacted(asker.rk, queue, topic, err);
     rd_kafka_queue_destroy(queue);
-    rd_kafka_destroy(rk);
+    sl_klog_asker_close(&asker);
     return status;
 }
 
 /* ---- reading a partition to its end ---- */
 struct scan {
-    rd_kafka_t *rk;
+    struct klog_asker asker;
+    rd_kafka_t *rk; /* its handle */
     const char *topic;
     int32_t partition;
     uint64_t next;
@@ -246,6 +222,16 @@ static int scan_message(struct scan *scan, const rd_kafka_message_t *message, st
     }
 }
 
+static int scan_quiet(const struct scan *scan, struct sl_err *err)
+{
+    const struct klog_cause *cause = &scan->asker.cause;
+
+    if (sl_klog_cause_halts(cause))
+        return sl_klog_fail_cause(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a topic", scan->topic, cause);
+    return sl_klog_fail(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a topic", scan->topic,
+                        "nothing came for two minutes (brokers away, or a transaction left open)");
+}
+
 /* Open transactions in the way end by their own time-out; until then the end is not reached. */
 static int scan_run(struct scan *scan, struct sl_err *err)
 {
@@ -264,8 +250,7 @@ static int scan_run(struct scan *scan, struct sl_err *err)
         if (scan->next != before)
             scan->quiet_ns = sl_clock_now_ns();
         else if (status == 0 && sl_clock_now_ns() - scan->quiet_ns > KLOG_SCAN_QUIET_MS * SL_NS_PER_MS)
-            status = sl_klog_fail(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a topic", scan->topic,
-                                  "nothing came for two minutes (brokers away, or a transaction left open)");
+            status = scan_quiet(scan, err);
     }
     return status;
 }
@@ -277,11 +262,12 @@ int sl_klog_scan(struct sl_klog *log, const struct sl_connection *connection, co
     struct scan scan = {.topic = topic, .partition = partition, .next = *inout_offset, .goal = -1, .each = each, .user = user};
     rd_kafka_topic_partition_list_t *native;
     rd_kafka_resp_err_t code;
-    int status = scan_open(connection, "read_committed", &scan.rk, err);
+    int status = sl_klog_asker_open(&scan.asker, connection, "read_committed", err);
 
     (void)log;
     if (status != 0)
         return status;
+    scan.rk = scan.asker.rk;
     native = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(native, topic, partition)->offset =
         *inout_offset == 0 ? RD_KAFKA_OFFSET_BEGINNING : (int64_t)*inout_offset;
@@ -291,6 +277,6 @@ int sl_klog_scan(struct sl_klog *log, const struct sl_connection *connection, co
     if (status == 0)
         *inout_offset = scan.next;
     (void)rd_kafka_consumer_close(scan.rk);
-    rd_kafka_destroy(scan.rk);
+    sl_klog_asker_close(&scan.asker);
     return status;
 }

@@ -16,6 +16,7 @@ struct sl_klog_sender {
     rd_kafka_queue_t *queue;
     void (*wake)(void *user);
     void *user;
+    struct klog_cause cause; /* since the last delivery */
 };
 
 static void sender_wake(rd_kafka_t *rk, void *opaque)
@@ -53,7 +54,7 @@ static int sender_start(struct sl_klog_sender *sender, const struct sl_connectio
     if (status != 0)
         return status;
     rd_kafka_conf_set_opaque(conf, sender);
-    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     status = sl_klog_handle_new(RD_KAFKA_PRODUCER, conf, &sender->rk, err);
     if (status != 0)
         return status;
@@ -133,11 +134,25 @@ int sl_klog_sender_reports(struct sl_klog_sender *sender,
             struct sl_err why = {0};
             int status = message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : sender_judge(sender, message, &why);
 
+            if (status == 0)
+                sender->cause = (struct klog_cause){0};
             each(user, message->_private, status, &why);
         }
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+            sl_klog_cause_note(&sender->cause, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
         rd_kafka_event_destroy(event);
     }
     return sl_klog_fatal(sender->rk, "sending", err);
+}
+
+int sl_klog_sender_trouble(struct sl_klog_sender *sender, struct sl_err *err)
+{
+    assert(sender->magic == KLOG_SENDER_MAGIC);
+    if (sender->cause.code == RD_KAFKA_RESP_ERR_NO_ERROR || sender->cause.told)
+        return 0;
+    sender->cause.told = true;
+    (void)sl_klog_fail(err, sender->cause.code, "sending", NULL, sender->cause.text);
+    return 1;
 }
 
 void sl_klog_sender_close(struct sl_klog_sender *sender)

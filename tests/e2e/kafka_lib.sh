@@ -4,10 +4,10 @@
 kafka() { "$support/kafka" "$1" --dir "$work/kafka" "${@:2}"; }
 stop_backends() { kafka down >/dev/null 2>&1 || true; }
 
-# start_kafka BROKERS
+# start_kafka BROKERS [secured]
 start_kafka() {
     local status=0
-    brokers=$(kafka up --brokers "$1" --port 0 | tail -n 1) || status=$?
+    brokers=$(kafka up --brokers "$1" --port 0 "${@:2}" | tail -n 1) || status=$?
     [ "$status" != 77 ] || skip 'no Kafka can be had here (JDK, Maven and its registry are needed)'
     [ "$status" = 0 ] || die 'Kafka did not start'
     replicas=$1

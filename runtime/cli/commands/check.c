@@ -15,6 +15,7 @@
 #include "runtime/cli/commands.h"
 #include "runtime/config/process.h"
 #include "runtime/config/topology.h"
+#include "runtime/kafka/klog.h"
 
 enum { CHECK_CONNECT_MS = 5000 };
 
@@ -145,7 +146,8 @@ struct check_where {
     uint32_t line, column;
 };
 
-static void check_broker(const struct check_where *where, const char *broker)
+/* False: nothing listens there, and it was said. */
+static bool check_broker(const struct check_where *where, const char *broker)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *addresses = NULL;
     const char *colon = strrchr(broker, ':'), *why = NULL;
@@ -167,6 +169,23 @@ static void check_broker(const struct check_where *where, const char *broker)
     if (why != NULL)
         sl_diags_add(where->diags, false, where->file, where->line, where->column, "start the broker, or correct brokers:",
                      "%s.brokers: %s does not answer: %s", where->setting, broker, why);
+    return why == NULL;
+}
+
+/* A port that takes connections is no broker yet, and a broker need not let us in. */
+static void check_login(const struct check_where *where, const struct sl_connection *connection)
+{
+    struct sl_klog *klog = sl_klog_rdkafka();
+    bool listens = false;
+    struct sl_err err;
+
+    for (uint32_t i = 0; i < connection->brokers.count; i++)
+        listens = check_broker(where, connection->brokers.items[i]) || listens;
+    if (listens && klog->kind->reach(klog, connection, CHECK_CONNECT_MS, &err) != 0)
+        sl_diags_add(where->diags, false, where->file, where->line, where->column,
+                     connection->name != NULL ? "correct the connection's security_protocol, sasl_... and ca"
+                                              : "where the broker has TLS or users, name a connection of sluice.yaml instead",
+                     "%s: %s", where->setting, err.text);
 }
 
 /* A component's own brokers: every kind that has the setting has it under this name and type. */
@@ -180,8 +199,7 @@ static void check_component(struct check_file *file, const struct sl_component *
         const struct sl_strings *brokers = (const struct sl_strings *)(const void *)((const char *)component->config + field->offset);
         if (field->type != SL_F_STRINGS || strcmp(field->name, "brokers") != 0)
             continue;
-        for (uint32_t i = 0; i < brokers->count; i++)
-            check_broker(&where, brokers->items[i]);
+        check_login(&where, &(struct sl_connection){.brokers = *brokers});
     }
 }
 
@@ -192,8 +210,7 @@ static void check_connections(struct check_job *job)
         char setting[160];
         struct check_where where = {&job->process_diags, job->process->path != NULL ? job->process->path : "sluice.yaml", setting, 0, 0};
         (void)snprintf(setting, sizeof(setting), "connections.%s", connection->name);
-        for (uint32_t j = 0; j < connection->brokers.count; j++)
-            check_broker(&where, connection->brokers.items[j]);
+        check_login(&where, connection);
     }
     for (uint32_t f = 0; f < job->files_count; f++)
         for (uint32_t c = 0; job->files[f].topology != NULL && c < job->files[f].topology->components_count; c++)
