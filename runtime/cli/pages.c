@@ -26,7 +26,7 @@ bool sl_pages_balanced(const struct sl_ledger *ledger)
         uint64_t sum = 0;
         for (int fate = SL_DELIVERED; fate < SL_FATES; fate++)
             sum += row->fates[fate];
-        if (row->sink != 0 && sum != row->fates[SL_LIVE])
+        if (row->sink != 0 && sum != row->fates[SL_LIVE] + row->returned)
             return false;
     }
     return true;
@@ -41,6 +41,36 @@ static const char *pages_state(const struct sl_host_topology *item)
     if (item->sum.state == SL_SLOT_DRAINING)
         return "draining";
     return item->running > 0 ? "live" : "ended";
+}
+
+/* The queue of a sink with when_full: spool, or NULL. */
+static const struct sl_slot_queue_status *pages_queue_of(const struct sl_host_topology *item, uint32_t component)
+{
+    for (uint32_t q = 0; q < item->sum.queues_count; q++)
+        if (item->sum.queues[q].component == component)
+            return &item->sum.queues[q];
+    return NULL;
+}
+
+/* A table of its own, where there are any. */
+static void pages_queues(struct sl_json_out *out, const struct sl_host_topology *item)
+{
+    if (item->sum.queues_count == 0)
+        return;
+    sl_json_out_key(out, "queues");
+    sl_json_out_array(out);
+    for (uint32_t q = 0; q < item->sum.queues_count; q++) {
+        const struct sl_slot_queue_status *queue = &item->sum.queues[q];
+        sl_json_out_object(out);
+        sl_json_out_str_at(out, "sink", item->topology->components[queue->component].name);
+        sl_json_out_u64_at(out, "records", queue->records);
+        sl_json_out_u64_at(out, "bytes", queue->bytes);
+        sl_json_out_f64_at(out, "oldest_seconds", (double)queue->oldest_ms / 1000.0);
+        sl_json_out_u64_at(out, "lost", queue->lost);
+        sl_json_out_str_at(out, "stopped", queue->dead);
+        sl_json_out_end_object(out);
+    }
+    sl_json_out_end_array(out);
 }
 
 static void pages_sinks(struct sl_json_out *out, const struct sl_host_topology *item)
@@ -60,6 +90,7 @@ static void pages_sinks(struct sl_json_out *out, const struct sl_host_topology *
             sl_json_out_u64_at(out, pages_fates[fate], sum.fates[fate]);
         sl_json_out_u64_at(out, "bytes", sum.bytes);
         sl_json_out_f64_at(out, "weight", sum.weight);
+        sl_json_out_u64_at(out, "returned", sum.returned);
         sl_json_out_end_object(out);
     }
     sl_json_out_end_array(out);
@@ -110,6 +141,7 @@ static void pages_topology(struct sl_json_out *out, const struct sl_host_topolog
     sl_json_out_i64_at(out, "lag_ms", sum->lag_ms);
     sl_json_out_bool_at(out, "balanced", sl_pages_balanced(&sum->ledger));
     pages_sinks(out, item);
+    pages_queues(out, item);
     pages_partitions(out, sum, "sources", false);
     pages_partitions(out, sum, "held", true);
     sl_json_out_end_object(out);
@@ -164,7 +196,7 @@ int sl_pages_status(struct sl_host *host, const struct sl_process_config *proces
 /* ---- metrics ---- */
 
 enum { ROW_RECORDS, ROW_BYTES, ROW_READ, ROW_COMMITS, ROW_FAILURES, ROW_REWINDS, ROW_GAPS, ROW_LAG_RECORDS, ROW_LAG_SECONDS,
-       ROW_HELD, ROW_UP, ROW_SPOOL_BYTES, ROW_SPOOL_DAMAGED, ROW_SPOOL_REFUSED, ROW_UPTIME };
+       ROW_HELD, ROW_UP, ROW_QUEUE_RECORDS, ROW_QUEUE_BYTES, ROW_QUEUE_OLDEST, ROW_QUEUE_LOST, ROW_SPOOL_BYTES, ROW_SPOOL_DAMAGED, ROW_SPOOL_REFUSED, ROW_UPTIME };
 
 static const struct sl_metric_row pages_rows[] = {
     [ROW_RECORDS] = {"sluice_records_total", SL_METRIC_COUNTER, "Records by what became of them at a sink.",
@@ -182,6 +214,13 @@ static const struct sl_metric_row pages_rows[] = {
     [ROW_LAG_SECONDS] = {"sluice_lag_seconds", SL_METRIC_GAUGE, "Age of the oldest record not yet read.", {"topology"}},
     [ROW_HELD] = {"sluice_held_partitions", SL_METRIC_GAUGE, "Partitions that wait for a person.", {"topology"}},
     [ROW_UP] = {"sluice_topology_up", SL_METRIC_GAUGE, "1 while every slot of the topology runs, else 0.", {"topology"}},
+    [ROW_QUEUE_RECORDS] = {"sluice_sink_queue_records", SL_METRIC_GAUGE, "Records that wait in the queue of a sink with when_full: spool.",
+                           {"topology", "sink"}},
+    [ROW_QUEUE_BYTES] = {"sluice_sink_queue_bytes", SL_METRIC_GAUGE, "Bytes of that queue on disk.", {"topology", "sink"}},
+    [ROW_QUEUE_OLDEST] = {"sluice_sink_queue_oldest_seconds", SL_METRIC_GAUGE, "How long its oldest record has waited.",
+                          {"topology", "sink"}},
+    [ROW_QUEUE_LOST] = {"sluice_sink_queue_lost_total", SL_METRIC_COUNTER,
+                        "Records lost to a sink: its queue was full or too old (then: lose), or damaged on disk.", {"topology", "sink"}},
     [ROW_SPOOL_BYTES] = {"sluice_spool_bytes", SL_METRIC_GAUGE, "Bytes of the spool on disk.", {NULL}},
     [ROW_SPOOL_DAMAGED] = {"sluice_spool_damaged_bytes", SL_METRIC_GAUGE, "Bytes of the spool that were skipped as damaged.", {NULL}},
     [ROW_SPOOL_REFUSED] = {"sluice_spool_refused_appends_total", SL_METRIC_COUNTER, "Appends refused because the spool was full.",
@@ -206,6 +245,10 @@ static void pages_metric_records(struct sl_metrics *metrics, const struct sl_hos
             const char *values[] = {item->topology->name, item->topology->components[c].name, "0", pages_fates[fate]};
             sl_metrics_u64(metrics, &pages_rows[ROW_RECORDS], values, sum.fates[fate]);
         }
+        if (pages_queue_of(item, c) != NULL) {
+            const char *values[] = {item->topology->name, item->topology->components[c].name, "0", "returned"};
+            sl_metrics_u64(metrics, &pages_rows[ROW_RECORDS], values, sum.returned);
+        }
     }
 }
 
@@ -218,6 +261,33 @@ static void pages_metric_bytes(struct sl_metrics *metrics, const struct sl_host_
             continue;
         sl_ledger_sum(&item->sum.ledger, c, &sum);
         sl_metrics_u64(metrics, &pages_rows[ROW_BYTES], values, sum.bytes);
+    }
+}
+
+static double pages_queue_value(const struct sl_slot_queue_status *queue, int row)
+{
+    switch (row) {
+    case ROW_QUEUE_RECORDS:
+        return (double)queue->records;
+    case ROW_QUEUE_BYTES:
+        return (double)queue->bytes;
+    case ROW_QUEUE_OLDEST:
+        return (double)queue->oldest_ms / 1000.0;
+    default:
+        return (double)queue->lost;
+    }
+}
+
+static void pages_metric_queues(struct sl_metrics *metrics, const struct sl_host_topology *items, uint32_t count)
+{
+    for (int row = ROW_QUEUE_RECORDS; row <= ROW_QUEUE_LOST; row++) {
+        sl_metrics_family(metrics, &pages_rows[row]);
+        for (uint32_t t = 0; t < count; t++)
+            for (uint32_t q = 0; q < items[t].sum.queues_count; q++) {
+                const struct sl_slot_queue_status *queue = &items[t].sum.queues[q];
+                const char *values[] = {items[t].topology->name, items[t].topology->components[queue->component].name};
+                sl_metrics_f64(metrics, &pages_rows[row], values, pages_queue_value(queue, row));
+            }
     }
 }
 
@@ -286,6 +356,7 @@ int sl_pages_metrics(struct sl_host *host, uint64_t started_ns, struct sl_buf *t
             sl_metrics_f64(&metrics, &pages_rows[row], values, pages_value(&items[t], row));
         }
     }
+    pages_metric_queues(&metrics, items, count);
     pages_metric_process(&metrics, host, started_ns);
     sl_host_view_fini(host, items);
     return sl_buf_failed(text) ? -1 : 0;

@@ -29,6 +29,20 @@ static void summary_sinks(const struct sl_host_topology *item, FILE *out)
     }
 }
 
+static void summary_queues(const struct sl_host_topology *item, FILE *out)
+{
+    for (uint32_t q = 0; q < item->sum.queues_count; q++) {
+        const struct sl_slot_queue_status *queue = &item->sum.queues[q];
+        const char *name = item->topology->components[queue->component].name;
+        if (queue->records > 0)
+            (void)fprintf(out, "  queue of %s: %" PRIu64 " records wait for the next start\n", name, queue->records);
+        if (queue->lost > 0)
+            (void)fprintf(out, "  queue of %s: %" PRIu64 " records were lost\n", name, queue->lost);
+        if (queue->dead[0] != '\0')
+            (void)fprintf(out, "  sink %s stopped: %s\n", name, queue->dead);
+    }
+}
+
 static void summary_levels(const struct sl_host_topology *item, uint32_t sink, struct summary_level *levels)
 {
     for (uint32_t i = 0; i < item->sum.ledger.rows_cap; i++) {
@@ -93,6 +107,7 @@ bool sl_pages_summary(struct sl_host *host, const struct sl_cli *cli, FILE *out,
                       item->sum.records, (double)item->sum.bytes / 1048576, seconds, (double)item->sum.records / seconds,
                       item->sum.commits);
         summary_sinks(item, out);
+        summary_queues(item, out);
         summary_estimates(item, out);
         if (item->sum.gap_offsets > 0)
             (void)fprintf(out, "  gaps: %" PRIu64 " offsets could no longer be had\n", item->sum.gap_offsets);

@@ -212,30 +212,60 @@ static void component_check_push(struct sl_draft *draft, const struct sl_draft_c
                          sl_pool_printf(draft->bind.pool, "a sink of type %s has no deadline", type));
 }
 
-static void component_check_sink(struct sl_draft *draft, const struct sl_draft_component *item)
-{
-    const struct sl_sink_common *sink = &item->component.sink;
-    bool dead_letters = strcmp(item->component.name, SL_DEAD_LETTERS) == 0;
-
-    if (!sink->required && !dead_letters)
-        component_refuse(
-            draft, item, "required", "leave out required: false; the sink then holds the offsets",
-            "false needs when_full: spool, which is known but not built in this version");
-    if (sink->backoff_min_ns > sink->backoff_max_ns)
-        component_refuse(draft, item, "retry", "write backoff_min at most as long as backoff_max",
-                         "backoff_min is longer than backoff_max");
-    if (dead_letters && (sink->where != NULL || !sink->required))
-        component_refuse(draft, item, sink->where != NULL ? "where" : "required", "leave it out",
-                         "the dead-letter sink takes every dead letter, and is waited for");
-}
-
-static uint32_t component_encoding_needs(const struct sl_component *component)
+static uint32_t component_sink_flags(const struct sl_component *component)
 {
     union { /* the head is the first member of its kind */
         const struct sl_head *head;
         const struct sl_sink_kind *sink;
     } u = {.head = component->head};
-    uint32_t flags = sl_sink_flags_of(u.sink, component->config);
+
+    return sl_sink_flags_of(u.sink, component->config);
+}
+
+/* Who waits for whom: required, when_full and queue. */
+static void component_check_queue(struct sl_draft *draft, const struct sl_draft_component *item)
+{
+    const struct sl_sink_common *sink = &item->component.sink;
+    bool flushed = (component_sink_flags(&item->component) & SL_SINK_FLUSHED) != 0;
+
+    if (flushed && !sink->required)
+        component_refuse(draft, item, "required", "leave out required: false",
+                         "false is for sinks that answer for each record; what this one writes exists only with the commit");
+    else if (flushed && sink->when_full == SL_FULL_SPOOL)
+        component_refuse(draft, item, "when_full", "write when_full: wait",
+                         "spool is for sinks that answer for each record; what this one writes exists only with the commit");
+    else if (!sink->required && sink->when_full == SL_FULL_WAIT)
+        component_refuse(draft, item, "when_full", "write when_full: spool, or leave it out",
+                         "wait with required: false would let a sink that nobody needs stop the others");
+    else if (sink->when_full != SL_FULL_SPOOL && sl_yaml_find(item->node, "queue") != NULL)
+        component_refuse(draft, item, "queue", "write when_full: spool, or leave the queue out",
+                         "this sink has no queue: when_full is wait");
+    if (sink->queue_age_ns > 0 && !sink->queue_lose)
+        component_refuse(draft, item, "queue", "write then: lose, or leave out age",
+                         "age says what may be lost, and then: block loses nothing");
+}
+
+static void component_check_sink(struct sl_draft *draft, const struct sl_draft_component *item)
+{
+    const struct sl_sink_common *sink = &item->component.sink;
+    bool dead_letters = strcmp(item->component.name, SL_DEAD_LETTERS) == 0;
+
+    if (sink->backoff_min_ns > sink->backoff_max_ns)
+        component_refuse(draft, item, "retry", "write backoff_min at most as long as backoff_max",
+                         "backoff_min is longer than backoff_max");
+    if (!dead_letters)
+        component_check_queue(draft, item);
+    else if (sink->where != NULL || !sink->required || sink->when_full == SL_FULL_SPOOL)
+        component_refuse(draft, item,
+                         sink->where != NULL  ? "where"
+                         : !sink->required    ? "required"
+                                              : "when_full",
+                         "leave it out", "the dead-letter sink takes every dead letter, and is waited for");
+}
+
+static uint32_t component_encoding_needs(const struct sl_component *component)
+{
+    uint32_t flags = component_sink_flags(component);
 
     return ((flags & SL_SINK_LINES) != 0 ? SL_ENCODING_LINES : 0u) | ((flags & SL_SINK_JSON) != 0 ? SL_ENCODING_JSON : 0u) |
            (strcmp(component->name, SL_DEAD_LETTERS) == 0 ? SL_ENCODING_LETTERS : 0u);

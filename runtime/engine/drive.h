@@ -66,12 +66,20 @@ struct sl_slot_partition_status {
     uint32_t incarnation;
     char held[160]; /* empty: not held */
 };
+struct sl_slot_queue_status { /* of a sink with when_full: spool */
+    uint32_t component;
+    uint64_t records, bytes, oldest_ms; /* that wait */
+    uint64_t lost;                      /* by queue.then: lose, or by damage on the disk */
+    char dead[480];                     /* why it will never take any, or empty */
+};
 struct sl_slot_status {
     enum sl_slot_state state;
     uint64_t batches, records, bytes, commits, commit_failures, rewinds, gap_offsets;
     int64_t lag_records, lag_ms; /* -1 unknown */
     uint32_t partitions_count;
     struct sl_slot_partition_status *partitions; /* malloc'd */
+    uint32_t queues_count;
+    struct sl_slot_queue_status *queues; /* malloc'd */
     struct sl_ledger ledger;                     /* by sink, service, level */
     char error[480];
 };

@@ -350,6 +350,32 @@ struct host_view {
     bool failed;
 };
 
+/* By sink: counts of the slots added up, the oldest of all. */
+static int host_view_queues(struct sl_slot_status *sum, const struct sl_slot_status *status)
+{
+    for (uint32_t q = 0; q < status->queues_count; q++) {
+        const struct sl_slot_queue_status *from = &status->queues[q];
+        struct sl_slot_queue_status *queues, *to = NULL;
+        for (uint32_t i = 0; i < sum->queues_count && to == NULL; i++)
+            to = sum->queues[i].component == from->component ? &sum->queues[i] : NULL;
+        if (to == NULL) {
+            queues = realloc(sum->queues, (sum->queues_count + 1) * sizeof(*queues));
+            if (queues == NULL)
+                return -1;
+            sum->queues = queues;
+            queues[sum->queues_count++] = *from;
+            continue;
+        }
+        to->records += from->records;
+        to->bytes += from->bytes;
+        to->lost += from->lost;
+        to->oldest_ms = from->oldest_ms > to->oldest_ms ? from->oldest_ms : to->oldest_ms;
+        if (from->dead[0] != '\0')
+            memcpy(to->dead, from->dead, sizeof(to->dead));
+    }
+    return 0;
+}
+
 static void host_view_each(void *user, const struct sl_topology *topology, uint32_t index, const struct sl_slot_status *status,
                            uint64_t age_ns, const char *waits_for)
 {
@@ -366,6 +392,8 @@ static void host_view_each(void *user, const struct sl_topology *topology, uint3
     }
     memcpy(partitions + sum->partitions_count, status->partitions, status->partitions_count * sizeof(*partitions));
     sum->partitions = partitions;
+    if (host_view_queues(sum, status) != 0)
+        view->failed = true;
     sum->partitions_count = count;
     sum->batches += status->batches;
     sum->records += status->records;

@@ -80,6 +80,8 @@ static void ledger_row_add(struct sl_ledger_row *to, const struct sl_ledger_row 
     for (int fate = 0; fate < SL_FATES; fate++)
         to->fates[fate] += from->fates[fate];
     to->derived += from->derived;
+    to->returned += from->returned;
+    to->lost += from->lost;
     to->bytes += from->bytes;
     to->weight += from->weight;
     to->weight_square += from->weight_square;

@@ -1,5 +1,5 @@
 /* ledger.h: the account of one slot: per sink, service and level, what became of every record. Counters are sparse blocks
- * owned by one thread; a copy is made for readers. Invariant (checked per batch): in = sum of fates.
+ * owned by one thread; a copy is made for readers. Invariant (checked per batch): in + returned = sum of fates.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_ENGINE_LEDGER_H
 #define SL_RUNTIME_ENGINE_LEDGER_H
@@ -12,6 +12,8 @@ struct sl_ledger_row {
     uint8_t level;
     uint64_t fates[SL_FATES]; /* [SL_LIVE] is in */
     uint64_t derived;         /* of `in`: records that a stage made beside those that were read (derive.h) */
+    uint64_t returned;        /* deferred ones, of this run or an earlier one, that came back; each has a further fate then */
+    uint64_t lost;            /* given up by the user's wish (queue.then: lose); they never were in */
     uint64_t bytes;           /* delivered */
     double weight;            /* sum of weights of the delivered: the estimate of what came in */
     double weight_square;     /* sum of w*(w-1): variance, records taken as independent */

@@ -89,6 +89,21 @@ int sl_spool_offset_of_time(struct sl_spool_topic *topic, uint32_t partition, in
  * registered hold is durable. */
 int sl_spool_hold(struct sl_spool_topic *topic, const char *holder, uint32_t partition, uint64_t offset, struct sl_err *err);
 int sl_spool_release(struct sl_spool_topic *topic, const char *holder, struct sl_err *err);
+/* As sl_spool_hold, and durable on return also where it only moves ahead. */
+int sl_spool_settle(struct sl_spool_topic *topic, const char *holder, uint32_t partition, uint64_t offset, struct sl_err *err);
+/* Where holder stands; false: it holds nothing there. */
+bool sl_spool_held(struct sl_spool_topic *topic, const char *holder, uint32_t partition, uint64_t *ret_offset);
+
+/* ---- queues: a topic that is emptied by its one holder ---- */
+/* What the holder has finished with is removed at once, and appends are refused above `bytes` (of all its partitions on disk)
+ * instead of the settings' limits, which do not apply. Told after each opening of the topic, before the first append. */
+void sl_spool_queue(struct sl_spool_topic *topic, uint64_t bytes);
+/* Refused for want of room: at its limit, or the disk is full or failing; not: for a moment, since memory or disk do not keep up. */
+bool sl_spool_has_no_room(const struct sl_spool_topic *topic);
+/* Bytes on disk of the segments that hold records at or above offset. */
+uint64_t sl_spool_bytes_from(struct sl_spool_topic *topic, uint32_t partition, uint64_t offset);
+/* Every topic; each() must not call the spool. */
+void sl_spool_each(struct sl_spool *spool, void (*each)(void *user, const char *topic), void *user);
 
 /* Marks known elsewhere: the next offset of the partition will be at least this (rule F1: offsets are never used twice). */
 int sl_spool_reserve(struct sl_spool_topic *topic, uint32_t partition, uint64_t offset, struct sl_err *err);

@@ -278,9 +278,9 @@ static void check_row(struct sim *sim, const struct sl_ledger_row *row)
     uint64_t sum = 0;
     for (int fate = SL_LIVE + 1; fate < SL_FATES; fate++)
         sum += row->fates[fate];
-    if (row->sink != 0 && sum != row->fates[SL_LIVE])
-        sim_fail(sim, "ledger: sink %u service %u level %u: %llu in, %llu accounted for", row->sink, row->service, row->level,
-                 (unsigned long long)row->fates[SL_LIVE], (unsigned long long)sum);
+    if (row->sink != 0 && sum != row->fates[SL_LIVE] + row->returned)
+        sim_fail(sim, "ledger: sink %u service %u level %u: %llu in, %llu returned, %llu accounted for", row->sink, row->service,
+                 row->level, (unsigned long long)row->fates[SL_LIVE], (unsigned long long)row->returned, (unsigned long long)sum);
 }
 
 void sim_check_ledgers(struct sim_process *process)

@@ -198,7 +198,7 @@ static void test_every_problem_is_said_in_one_run(void **state)
                  "1:7 name: \"a b\" is not a name | write 1 to 64 of A-Z a-z 0-9 _ -\n"
                  "3:22 sources.in: unknown key \"rate\" | allowed: type\n"
                  "5:38 sinks.out: unknown key \"requird\" | did you mean \"required\"? Allowed: "
-                 "type, inputs, where, required, when_full, retry, batch, "
+                 "type, inputs, where, required, when_full, queue, retry, batch, "
                  "encoding, on_refused\n"
                  "6:17 sinks.out2.type: file is a source, not a sink | move it below sources:, or "
                  "write one of: files, kafka, stdout, blackhole\n"

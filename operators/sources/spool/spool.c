@@ -30,6 +30,9 @@ static int spool_check(const void *config, struct sl_err *err)
 
     if (c->topic == NULL || c->topic[0] == '\0')
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topic: empty; write the name of a spool topic");
+    if (c->topic[0] == '@')
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                       "topic: %s is the engine's own, the queue of a sink; write the name of another spool topic", c->topic);
     if (c->start == SL_TAIL_TIMESTAMP && c->timestamp == 0)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "timestamp: missing; start: timestamp needs it, in ms since 1970");
     if (c->start != SL_TAIL_TIMESTAMP && c->timestamp != 0)

@@ -121,7 +121,7 @@ static void account_weigh(struct sl_account *account, const struct sl_view *view
 
 int sl_account_batch(struct sl_account *account, uint64_t batch, struct sl_ledger *ledger, uint32_t sink,
                      const struct sl_view *view, const uint8_t *fate, uint32_t skip, const struct sl_item *items,
-                     uint32_t items_count)
+                     uint32_t items_count, enum sl_fate taken)
 {
     if (account_room(account, view->batch->count) != 0)
         return -1;
@@ -130,8 +130,8 @@ int sl_account_batch(struct sl_account *account, uint64_t batch, struct sl_ledge
     for (uint32_t i = skip; i < view->batch->count; i++)
         account->cells[account->cell[i]].fates[fate[i]]++;
     for (uint32_t i = skip; view->batch->sub != NULL && i < view->batch->count; i++)
-        account->cells[account->cell[i]].derived += view->batch->sub[i] > 0;
-    account_weigh(account, view, items, items_count);
+        account->cells[account->cell[i]].derived += view->batch->sub[i] > 0 && (taken != SL_LIVE || fate[i] != SL_LIVE);
+    account_weigh(account, view, items, taken == SL_DELIVERED ? items_count : 0);
     for (uint32_t i = 0; i < account->cells_count; i++) {
         const struct account_cell *cell = &account->cells[i];
         const uint32_t *fates = cell->fates;
@@ -141,12 +141,16 @@ int sl_account_batch(struct sl_account *account, uint64_t batch, struct sl_ledge
             in += fates[f];
         if (in == 0)
             continue;
+        in -= taken == SL_LIVE ? fates[SL_LIVE] : 0;
         row = sl_ledger_row(ledger, sink, cell->service, cell->level);
         if (row == NULL)
             return -1;
         row->fates[SL_LIVE] += in; /* the row's first column is what came in */
-        row->fates[SL_DELIVERED] += fates[SL_LIVE] + fates[SL_DELIVERED];
-        for (int f = SL_FILTERED; f < SL_FATES; f++)
+        if (taken == SL_LIVE)
+            row->lost += fates[SL_LIVE];
+        else
+            row->fates[taken] += fates[SL_LIVE];
+        for (int f = SL_DELIVERED; f < SL_FATES; f++)
             row->fates[f] += fates[f];
         row->derived += cell->derived;
         row->bytes += cell->bytes;

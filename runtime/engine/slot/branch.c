@@ -181,7 +181,7 @@ static int branch_items(struct sl_slot *slot, const struct sl_slot_sink *sink, u
 }
 
 static int branch_submit(struct sl_slot *slot, uint32_t sink_index, struct sl_parcel *parcel, const struct sl_mark *upto,
-                         struct sl_err *err)
+                         enum sl_fate *ret_taken, struct sl_err *err)
 {
     struct sl_slot_sink *sink = &slot->sinks[sink_index];
     struct sl_position *position = &sink->positions[parcel->view->batch->partition->index];
@@ -196,6 +196,8 @@ static int branch_submit(struct sl_slot *slot, uint32_t sink_index, struct sl_pa
     position->taken = *upto;
     if (sink_index == slot->dead_sink && sink->flushed && parcel->count == 0 && sink->open_items == 0)
         return 0; /* no letters: no flush that would say so, its mark is free */
+    if (sink->queue != NULL && parcel->count > 0)
+        return sl_slot_queue_take(slot, sink_index, parcel, upto, ret_taken, err);
     if (!sink->flushed) {
         if (sl_slot_ticket(slot, sink_index, parcel->view->batch->partition->index, parcel->count, upto, &ticket) != 0)
             return branch_budget(slot, err);
@@ -230,10 +232,11 @@ static int branch_take(struct sl_slot *slot, uint32_t sink_index, const struct s
     struct sl_position *position = &sink->positions[view->batch->partition->index];
     struct sl_parcel parcel = {slot->items, (uint32_t)count, view, position->taken.next, upto->next, 0};
     struct sl_ledger *ledger = sink->flushed ? &sink->open : &slot->ledger;
+    enum sl_fate taken = SL_DELIVERED;
 
     if (parcel.first < view->batch->first)
         parcel.first = view->batch->first;
-    if (branch_submit(slot, sink_index, &parcel, upto, err) != 0) {
+    if (branch_submit(slot, sink_index, &parcel, upto, &taken, err) != 0) {
         if (err->remedy == SL_REMEDY_HALT)
             return sl_while(err, "topology %s: sink %s", slot->topology->name,
                             slot->topology->components[sink->component].name);
@@ -243,7 +246,7 @@ static int branch_take(struct sl_slot *slot, uint32_t sink_index, const struct s
         return 0;
     }
     if (sl_account_batch(slot->account, slot->batches, ledger, sink->component, view, fate, skip, slot->items,
-                         (uint32_t)count) != 0)
+                         (uint32_t)count, taken) != 0)
         return branch_budget(slot, err);
     return 0;
 }

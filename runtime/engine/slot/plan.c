@@ -262,7 +262,7 @@ static int plan_open_sink(struct sl_slot *slot, struct sl_slot_sink *sink, uint3
         return sl_while(err, "sink %s: encoding", conf->name);
     if (sink->kind->open(sink->self, &slot->components[component].api, conf->config, &slot->names, slot, err) != 0)
         return sl_while(err, "sink %s", conf->name);
-    return 0;
+    return conf->sink.when_full == SL_FULL_SPOOL ? sl_slot_queue_open(slot, (uint32_t)(sink - slot->sinks), err) : 0;
 }
 
 static int plan_ready_encoder(struct sl_slot *slot, const struct sl_slot_sink *sink, struct sl_err *err)

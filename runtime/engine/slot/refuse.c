@@ -71,13 +71,15 @@ void sl_slot_refused(struct sl_slot *slot, void *self, const struct sl_refused *
     slot->refusals = refusal;
 }
 
-static void refuse_account_letter(struct sl_slot *slot, const struct sl_refusal *refusal)
+static void refuse_account_letter(struct sl_slot *slot, struct sl_refusal *refusal)
 {
     struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
     struct sl_ledger_row *row = sl_ledger_row(dead->flushed ? &dead->open : &slot->ledger, dead->component, refusal->record.service,
                                               refusal->record.level);
 
-    refuse_account(slot, refusal->sink, &refusal->record);
+    if (!refusal->accounted)
+        refuse_account(slot, refusal->sink, &refusal->record);
+    refusal->accounted = true;
     if (row != NULL) {
         row->fates[SL_LIVE]++;
         row->fates[SL_DELIVERED]++;
@@ -85,14 +87,17 @@ static void refuse_account_letter(struct sl_slot *slot, const struct sl_refusal 
     }
 }
 
-static int refuse_letter(struct sl_slot *slot, const struct sl_refusal *refusal, struct sl_partition *partition, struct sl_err *err)
+static int refuse_letter(struct sl_slot *slot, const struct sl_refusal *refusal, const struct sl_partition *partition,
+                         struct sl_err *err)
 {
     struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
     struct sl_slice raw = refusal->record.body, key = refusal->record.key;
-    uint64_t offset = refusal->record.offset, taken = dead->positions[partition->index].taken.next;
+    uint64_t offset = refusal->record.offset;
+    bool own = partition->index < slot->partitions_cap && slot->partitions[partition->index] == partition;
+    uint64_t taken = own ? dead->positions[partition->index].taken.next : offset;
     int64_t append_unix_ms = refusal->record.append_unix_ms;
     struct sl_decoded decoded = {.time_unix_ms = &append_unix_ms, .trace = -1};
-    struct sl_batch batch = {.partition = partition, .first = offset, .next = offset + 1, .count = 1, .may_break = true, .raw = &raw,
+    struct sl_batch batch = {.partition = (struct sl_partition *)(uintptr_t)partition, .first = offset, .next = offset + 1, .count = 1, .may_break = true, .raw = &raw,
                              .offset = &offset, .append_unix_ms = &append_unix_ms, .key = &key, .arena = &slot->arena};
     struct sl_parcel parcel = {.items = slot->items, .count = 1, .first = taken, .next = taken};
     struct sl_view view;
@@ -119,20 +124,36 @@ static void refuse_done(struct sl_slot *slot, struct sl_refusal *refusal, enum s
     free(refusal);
 }
 
+/* Where the record came from; false: its attempt is over. */
+static bool refuse_partition(struct sl_slot *slot, const struct sl_refusal *refusal, struct sl_partition *scratch,
+                             const struct sl_partition **ret_partition)
+{
+    uint32_t p;
+
+    if (slot->sinks[refusal->sink].queue != NULL)
+        return sl_slot_queue_partition(slot, refusal->sink, &refusal->record.ref, scratch, ret_partition);
+    p = sl_slot_ticket_partition(slot, &refusal->record.ref);
+    if (p == UINT32_MAX)
+        return false;
+    *ret_partition = slot->partitions[p];
+    return true;
+}
+
 void sl_slot_refuse_turn(struct sl_slot *slot)
 {
     struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
 
     while (slot->refusals != NULL) {
         struct sl_refusal *refusal = slot->refusals;
-        uint32_t p = sl_slot_ticket_partition(slot, &refusal->record.ref);
+        const struct sl_partition *partition;
+        struct sl_partition scratch;
         struct sl_err err = {0};
         slot->refusals = refusal->next;
-        if (p == UINT32_MAX) { /* of an attempt that is over */
+        if (!refuse_partition(slot, refusal, &scratch, &partition)) { /* of an attempt that is over */
             free(refusal);
             continue;
         }
-        if (refuse_letter(slot, refusal, slot->partitions[p], &err) != 0) {
+        if (refuse_letter(slot, refusal, partition, &err) != 0) {
             if (dead->flushed)
                 dead->kind->abandon(dead->self, NULL);
             refuse_done(slot, refusal, SL_RETRY);
@@ -174,6 +195,11 @@ void sl_slot_refuse_lost(struct sl_slot *slot, bool sealed_too)
         while (*lists[i] != NULL) {
             struct sl_refusal *refusal = *lists[i];
             *lists[i] = refusal->next;
+            if (slot->sinks[refusal->sink].queue != NULL) { /* nothing is read again for it: the letter is written again */
+                refusal->next = slot->refusals;
+                slot->refusals = refusal;
+                continue;
+            }
             if (sl_slot_ticket_partition(slot, &refusal->record.ref) != UINT32_MAX)
                 sl_slot_rewind(slot, refusal->sink, NULL);
             free(refusal);

@@ -84,6 +84,7 @@ void sl_slot_revoke_turn(struct sl_slot *slot, uint64_t *wake_ns)
             return;
         if (revoke->commit && !late && slot->state != SL_SLOT_FAILED && slot->domain != NULL && revoke_dirty(slot, revoke)) {
             slot->flush_all = true;
+            sl_slot_queues_spill(slot); /* what they have not acknowledged stays with us, on disk, and its mark goes along */
             if (revoke->deadline_ns - slot->now_ns < *wake_ns)
                 *wake_ns = revoke->deadline_ns - slot->now_ns;
             return;

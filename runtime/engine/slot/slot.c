@@ -151,7 +151,8 @@ static uint64_t slot_share(const struct sl_slot *slot, const struct sl_component
     case SL_SOURCE:
         return slot_bytes * 40 / 100 / slot->topology->sources_count;
     case SL_SINK:
-        return slot_bytes * 30 / 100 / slot->topology->sinks_count;
+        return slot_bytes * 30 / 100 / slot->topology->sinks_count /
+               (component->sink.when_full == SL_FULL_SPOOL ? 3 : 1); /* the rest is its queue's */
     case SL_OPERATOR:
         return slot_bytes * 10 / 100 / slot->topology->operators_count;
     }
@@ -218,6 +219,7 @@ static int slot_open(struct sl_slot *slot, struct sl_err *err)
                        topology->name);
     if (sl_slot_plan(slot, err) != 0)
         return -(int)err->code;
+    sl_slot_queues_look(slot);
     if (!kafka) {
         slot->domain = sl_domain_local_new(slot->shared->commit_log);
         if (slot->domain == NULL || sl_slot_recover_start(slot, err) != 0)
@@ -297,8 +299,13 @@ static void slot_sinks_turn(struct sl_slot *slot, uint64_t *wake_ns)
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_slot_sink *sink = &slot->sinks[s];
         struct sl_err err = {0};
-        if (sink->kind->turn == NULL || sink->kind->turn(sink->self, slot->now_ns, wake_ns, &err) == 0)
+        if (sink->kind->turn == NULL || sl_slot_queue_is_dead(slot, s) ||
+            sink->kind->turn(sink->self, slot->now_ns, wake_ns, &err) == 0)
             continue;
+        if (sink->queue != NULL) { /* its queue has what it lost */
+            sl_slot_queue_failed(slot, s, &err);
+            continue;
+        }
         if (err.remedy == SL_REMEDY_HALT) {
             (void)sl_while(&err, "topology %s: sink %s", slot->topology->name, slot->topology->components[sink->component].name);
             sl_slot_fail(slot, &err);
@@ -320,9 +327,11 @@ static void slot_serve(struct sl_slot *slot)
 
 static bool slot_sinks_take(struct sl_slot *slot)
 {
-    for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (slot->sinks[s].kind->credit != NULL && slot->sinks[s].kind->credit(slot->sinks[s].self) == 0)
+    for (uint32_t s = 0; s < slot->sinks_count; s++) {
+        const struct sl_slot_sink *sink = &slot->sinks[s];
+        if (sink->queue != NULL ? !sl_slot_queue_takes(slot, s) : sink->kind->credit != NULL && sink->kind->credit(sink->self) == 0)
             return false;
+    }
     return true;
 }
 
@@ -416,6 +425,13 @@ static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
         *wake_ns = 0; /* also after the last batch: its sinks have yet to say when they want their turn */
 }
 
+static void slot_drain(struct sl_slot *slot)
+{
+    slot->state = SL_SLOT_DRAINING;
+    slot->flush_all = true;
+    slot->drain_ns = slot->now_ns;
+}
+
 static void slot_check_end(struct sl_slot *slot)
 {
     if (!slot->shared->once || !slot->recovered)
@@ -430,7 +446,7 @@ static void slot_check_end(struct sl_slot *slot)
             if (slot->partitions[p]->held == NULL && sl_slot_source_of(slot, slot->partitions[p])->sinks[s] &&
                 slot->sinks[s].positions[p].taken.next < slot->partitions[p]->next)
                 return;
-    sl_slot_drain(slot);
+    slot_drain(slot);
 }
 
 /* Tickets that wait for nothing but their letters' flush are done by the commit that a drain asks for. */
@@ -444,9 +460,11 @@ static bool slot_tickets_out(const struct sl_slot *slot)
     return false;
 }
 
-static void slot_drain_turn(struct sl_slot *slot)
+static void slot_drain_turn(struct sl_slot *slot, uint64_t *wake_ns)
 {
     slot->flush_all = true;
+    if (sl_slot_queues_out(slot, wake_ns))
+        return;
     if (slot_tickets_out(slot)) {
         (void)snprintf(slot->waits_for, sizeof(slot->waits_for), "acknowledgements of records that are in flight");
         return;
@@ -460,6 +478,7 @@ static void slot_drain_turn(struct sl_slot *slot)
     }
     slot->waits_for[0] = '\0';
     slot->state = SL_SLOT_ENDED;
+    sl_slot_queues_say(slot);
 }
 
 uint64_t sl_slot_turn(struct sl_slot *slot)
@@ -479,21 +498,22 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
     sl_slot_refuse_turn(slot);
     if (slot->state == SL_SLOT_RUNNING && slot->recovered)
         slot_read(slot, &wake_ns);
+    if (slot->recovered)
+        sl_slot_queues_turn(slot, &wake_ns);
     if (slot->state == SL_SLOT_RUNNING)
         slot_check_end(slot);
     sl_slot_revoke_turn(slot, &wake_ns);
     sl_slot_flush_turn(slot, &wake_ns);
     if (slot->state == SL_SLOT_DRAINING)
-        slot_drain_turn(slot);
+        slot_drain_turn(slot, &wake_ns);
     return slot->state == SL_SLOT_RUNNING || slot->state == SL_SLOT_DRAINING ? wake_ns : 0;
 }
 
 void sl_slot_drain(struct sl_slot *slot)
 {
-    if (slot->state != SL_SLOT_RUNNING)
-        return;
-    slot->state = SL_SLOT_DRAINING;
-    slot->flush_all = true;
+    slot->asked = true;
+    if (slot->state == SL_SLOT_RUNNING)
+        slot_drain(slot);
 }
 
 enum sl_slot_state sl_slot_state(const struct sl_slot *slot)
@@ -556,6 +576,7 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
     sl_slot_refuse_fini(slot);
     sl_slot_commit_fini(slot);
     slot->domain = sl_domain_free(slot->domain); /* before the consumer closes */
+    sl_slot_queues_fini(slot);
     slot_close_components(slot);
     slot_free_sinks(slot);
     for (uint32_t i = 0; i < slot->sources_count; i++)

@@ -76,6 +76,7 @@ struct sl_slot_sink {
     const struct sl_view *views[8]; /* leaves of this batch, in tree order */
     uint32_t views_count;
     uint32_t tickets_pending;
+    struct sl_queue *queue; /* when_full: spool (queue.h), or NULL */
 };
 
 struct sl_node { /* a stage in the tree of one source */
@@ -107,6 +108,7 @@ struct sl_dead { /* a record set aside in this batch */
 struct sl_refusal { /* refuse.c */
     struct sl_refused record; /* its bytes lie behind the struct */
     uint32_t sink;
+    bool accounted; /* as dead, at its sink */
     char reason[sizeof(((struct sl_err *)NULL)->text)];
     struct sl_refusal *next;
 };
@@ -190,6 +192,8 @@ struct sl_slot {
     struct sl_revoke *revokes;
     struct sl_refusal *refusals, *letters_open, *letters_sealed;
     bool recovering, recovered, flush_all;
+    bool asked;        /* from outside: --once does not wait for what waits in queues then */
+    uint64_t drain_ns; /* when draining began */
     struct sl_job recover_job;
     int recover_status;
     struct sl_err recover_err;
@@ -230,6 +234,29 @@ int sl_slot_ticket(struct sl_slot *slot, uint32_t sink, uint32_t partition, uint
 void sl_slot_tickets_drop(struct sl_slot *slot, uint32_t sink, uint32_t partition); /* UINT32_MAX: any partition */
 /* The partition of a ref's ticket, UINT32_MAX when that is over. */
 uint32_t sl_slot_ticket_partition(const struct sl_slot *slot, const struct sl_ref *ref);
+/* Nothing of the range is waited for: its end is the mark once all before it is done. 0, or -1: no memory. */
+int sl_slot_ticket_none(struct sl_slot *slot, uint32_t sink, uint32_t partition, const struct sl_mark *upto);
+void sl_slot_ticket_done(struct sl_slot *slot, const struct sl_ref *ref); /* one of its pending; a late one is dropped (rule B4) */
+/* queue*.c: sinks with when_full: spool; `sink` has a queue */
+int sl_slot_queue_open(struct sl_slot *slot, uint32_t sink, struct sl_err *err);
+void sl_slot_queues_fini(struct sl_slot *slot); /* before the sinks close */
+void sl_slot_queues_look(struct sl_slot *slot); /* says what waits for sinks that are no more */
+/* Takes the parcel (not empty), for the sink or the queue; *ret_taken: SL_DELIVERED, SL_DEFERRED, or SL_LIVE: lost. */
+int sl_slot_queue_take(struct sl_slot *slot, uint32_t sink, const struct sl_parcel *parcel, const struct sl_mark *upto,
+                       enum sl_fate *ret_taken, struct sl_err *err);
+bool sl_slot_queue_takes(struct sl_slot *slot, uint32_t sink); /* else reading waits */
+void sl_slot_queues_turn(struct sl_slot *slot, uint64_t *wake_ns);
+void sl_slot_queues_spill(struct sl_slot *slot); /* of sinks that are not required: marks are to follow soon */
+bool sl_slot_queues_out(struct sl_slot *slot, uint64_t *wake_ns); /* a drain waits for some; waits_for says what */
+void sl_slot_queues_say(struct sl_slot *slot);   /* what waits for the next start */
+bool sl_slot_queue_is_dead(const struct sl_slot *slot, uint32_t sink); /* false where it has no queue */
+void sl_slot_queue_failed(struct sl_slot *slot, uint32_t sink, const struct sl_err *why);
+void sl_slot_queue_done(struct sl_slot *slot, uint32_t sink, const struct sl_ref *refs, uint32_t count, enum sl_outcome outcome,
+                        const struct sl_err *why);
+/* The partition that a refused record came from; scratch holds one that is not ours. False: the record is not the sink's any more. */
+bool sl_slot_queue_partition(struct sl_slot *slot, uint32_t sink, const struct sl_ref *ref, struct sl_partition *scratch,
+                             const struct sl_partition **ret_partition);
+void sl_slot_queue_status(const struct sl_slot *slot, uint32_t sink, struct sl_slot_queue_status *ret_status);
 /* refuse.c */
 void sl_slot_refuse_turn(struct sl_slot *slot);
 void sl_slot_refuse_sealed(struct sl_slot *slot);    /* the dead letters' flush was sealed */

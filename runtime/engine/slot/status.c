@@ -55,13 +55,17 @@ int sl_slot_status(struct sl_slot *slot, struct sl_slot_status *ret_status)
                                     .gap_offsets = slot->gap_offsets, .lag_records = -1, .lag_ms = -1};
 
     status.partitions = calloc(slot->partitions_cap + 1, sizeof(*status.partitions));
-    if (status.partitions == NULL || status_ledger(slot, &status.ledger) != 0) {
+    status.queues = calloc(slot->sinks_count + 1, sizeof(*status.queues));
+    if (status.partitions == NULL || status.queues == NULL || status_ledger(slot, &status.ledger) != 0) {
         sl_slot_status_fini(&status);
         return -1;
     }
     for (uint32_t p = 0; p < slot->partitions_cap; p++)
         if (slot->partitions[p] != NULL)
             status_partition(slot, slot->partitions[p], &status.partitions[status.partitions_count++]);
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].queue != NULL)
+            sl_slot_queue_status(slot, s, &status.queues[status.queues_count++]);
     status_lag(slot, &status);
     if (slot->state == SL_SLOT_FAILED)
         (void)snprintf(status.error, sizeof(status.error), "%s", slot->failure.text);
@@ -72,5 +76,6 @@ int sl_slot_status(struct sl_slot *slot, struct sl_slot_status *ret_status)
 void sl_slot_status_fini(struct sl_slot_status *status)
 {
     free(status->partitions);
+    free(status->queues);
     sl_ledger_fini(&status->ledger);
 }

@@ -118,7 +118,18 @@ uint32_t sl_slot_ticket_partition(const struct sl_slot *slot, const struct sl_re
     return ticket == NULL ? UINT32_MAX : ticket->partition;
 }
 
-static void ticket_done(struct sl_slot *slot, const struct sl_ref *ref)
+int sl_slot_ticket_none(struct sl_slot *slot, uint32_t sink_index, uint32_t partition, const struct sl_mark *upto)
+{
+    struct sl_position *position = &slot->sinks[sink_index].positions[partition];
+    uint32_t ticket;
+
+    if (position->head != UINT32_MAX)
+        return sl_slot_ticket(slot, sink_index, partition, 0, upto, &ticket);
+    position->taken = position->done = *upto;
+    return 0;
+}
+
+void sl_slot_ticket_done(struct sl_slot *slot, const struct sl_ref *ref)
 {
     struct sl_ticket *ticket = ticket_find(slot, ref);
 
@@ -134,11 +145,16 @@ void sl_slot_done(struct sl_slot *slot, void *self, const struct sl_ref *refs, u
                   const struct sl_err *why)
 {
     assert(slot->magic == SL_SLOT_MAGIC);
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].self == self && slot->sinks[s].queue != NULL) {
+            sl_slot_queue_done(slot, s, refs, count, outcome, why);
+            return;
+        }
     switch (outcome) {
     case SL_ACK:
     case SL_REFUSED: /* dropped as the user asked (on_refused: drop); one that is kept goes through sl_slot_refused */
         for (uint32_t i = 0; i < count; i++)
-            ticket_done(slot, &refs[i]);
+            sl_slot_ticket_done(slot, &refs[i]);
         return;
     case SL_RETRY:
     case SL_UNKNOWN: /* what the sink cannot vouch for is read again from its mark */

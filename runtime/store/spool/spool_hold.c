@@ -1,7 +1,8 @@
 /* spool_hold.c: who still needs what, which offsets are taken elsewhere, and what may be removed (rule F4).
  *
  * hold_bytes counts per topic. A segment goes when the topic is above hold_bytes, or all of it is older than hold_age_ns, and no
- * hold lies below its end. Under SL_SPOOL_LOSE limits go before holds, and what goes unread is counted as lost.
+ * hold lies below its end. Under SL_SPOOL_LOSE limits go before holds, and what goes unread is counted as lost. A queue's segment
+ * goes as soon as no hold lies below its end, and never before.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stdio.h>
@@ -40,8 +41,9 @@ static uint64_t hold_lowest(const struct sl_spool_topic *topic, uint32_t partiti
 
 /* ---- retention ---- */
 
-static bool hold_is_old(const struct sl_spool *spool, const struct spool_segment *segment)
+static bool hold_is_old(const struct sl_spool_topic *topic, const struct spool_segment *segment)
 {
+    const struct sl_spool *spool = topic->spool;
     int64_t now_ms = spool->settings.unix_ms(spool->settings.env);
     int64_t age_ms = (int64_t)(spool->settings.hold_age_ns / 1000000);
     return spool->settings.hold_age_ns > 0 && segment->time_max < now_ms - age_ms;
@@ -83,10 +85,14 @@ static int hold_remove(struct sl_spool_topic *topic, struct spool_partition *par
     return 0;
 }
 
+static bool hold_blocks(const struct sl_spool_topic *topic)
+{
+    return topic->queue_bytes > 0 || topic->spool->settings.when_full == SL_SPOOL_BLOCK;
+}
+
 /* Removes the partition's first segment if it may go. 1 removed, 0 not, 2 only a hold forbids it, <0 failed. */
 static int hold_retain_one(struct sl_spool_topic *topic, struct spool_partition *partition, bool above)
 {
-    struct sl_spool *spool = topic->spool;
     uint64_t lowest = hold_lowest(topic, partition->number);
     struct spool_segment *segment;
     bool held;
@@ -95,9 +101,9 @@ static int hold_retain_one(struct sl_spool_topic *topic, struct spool_partition 
         return 0;
     segment = partition->segments[0];
     held = lowest < segment->end;
-    if (!above && !hold_is_old(spool, segment))
+    if (!above && (topic->queue_bytes > 0 ? held : !hold_is_old(topic, segment)))
         return 0;
-    if (held && (spool->settings.when_full == SL_SPOOL_BLOCK || topic->holds_unknown))
+    if (held && (hold_blocks(topic) || topic->holds_unknown))
         return above ? 2 : 0;
     if (segment->state == SPOOL_OPEN) {
         if (!above || segment->end == segment->base || spool_writer_seal(topic, partition, NULL) < 0)
@@ -122,7 +128,7 @@ static struct spool_partition *hold_oldest(struct sl_spool_topic *topic, const b
 void spool_retain(struct sl_spool_topic *topic)
 {
     struct sl_spool *spool = topic->spool;
-    uint64_t limit = spool->settings.hold_bytes;
+    uint64_t limit = topic->queue_bytes > 0 ? topic->queue_bytes : spool->settings.hold_bytes;
     bool *skip = calloc((size_t)topic->partitions_count + 1, sizeof(*skip)), full;
     struct spool_partition *partition;
 
@@ -131,7 +137,7 @@ void spool_retain(struct sl_spool_topic *topic)
     free(skip);
     (void)pthread_mutex_lock(&spool->lock);
     full = limit > 0 && topic->bytes >= limit;
-    topic->hold_full = full && spool->settings.when_full == SL_SPOOL_BLOCK;
+    topic->hold_full = full && hold_blocks(topic);
     (void)pthread_mutex_unlock(&spool->lock);
 }
 
@@ -149,7 +155,8 @@ static bool hold_crossed_segment(const struct spool_partition *partition, const 
 
 /* A new hold and one that moves back are durable on return. One that moves ahead is written when it frees a segment, and at
  * close: until then the file holds back more than needed, never less. */
-int sl_spool_hold(struct sl_spool_topic *topic, const char *holder, uint32_t partition, uint64_t offset, struct sl_err *err)
+static int hold_move(struct sl_spool_topic *topic, const char *holder, uint32_t partition, uint64_t offset, bool now,
+                     struct sl_err *err)
 {
     struct sl_spool *spool = topic->spool;
     struct spool_hold *hold;
@@ -167,12 +174,36 @@ int sl_spool_hold(struct sl_spool_topic *topic, const char *holder, uint32_t par
     (void)pthread_mutex_unlock(&spool->lock);
     if (hold == NULL)
         rc = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for a hold on topic %s", topic->name);
-    else if (hold_crossed_segment(topic->partitions[partition], hold))
+    else if ((now && hold->saved_offset != offset) || hold_crossed_segment(topic->partitions[partition], hold))
         rc = spool_marks_write(topic, false, err);
     if (rc == 0)
         spool_retain(topic);
     (void)pthread_mutex_unlock(&spool->io);
     return rc;
+}
+
+int sl_spool_hold(struct sl_spool_topic *topic, const char *holder, uint32_t partition, uint64_t offset, struct sl_err *err)
+{
+    return hold_move(topic, holder, partition, offset, false, err);
+}
+
+int sl_spool_settle(struct sl_spool_topic *topic, const char *holder, uint32_t partition, uint64_t offset, struct sl_err *err)
+{
+    return hold_move(topic, holder, partition, offset, true, err);
+}
+
+bool sl_spool_held(struct sl_spool_topic *topic, const char *holder, uint32_t partition, uint64_t *ret_offset)
+{
+    bool found = false;
+
+    (void)pthread_mutex_lock(&topic->spool->lock);
+    for (const struct spool_hold *hold = topic->holds; hold != NULL && !found; hold = hold->next) {
+        found = hold->partition == partition && strcmp(hold->holder, holder) == 0;
+        if (found)
+            *ret_offset = hold->offset;
+    }
+    (void)pthread_mutex_unlock(&topic->spool->lock);
+    return found;
 }
 
 int sl_spool_release(struct sl_spool_topic *topic, const char *holder, struct sl_err *err)
@@ -226,4 +257,51 @@ int sl_spool_reserve(struct sl_spool_topic *topic, uint32_t partition, uint64_t 
     }
     (void)pthread_mutex_unlock(&spool->io);
     return rc;
+}
+
+/* ---- queues ---- */
+
+void sl_spool_queue(struct sl_spool_topic *topic, uint64_t bytes)
+{
+    struct sl_spool *spool = topic->spool;
+
+    assert(bytes > 0);
+    (void)pthread_mutex_lock(&spool->io);
+    topic->queue_bytes = bytes;
+    spool_retain(topic);
+    (void)pthread_mutex_unlock(&spool->io);
+}
+
+bool sl_spool_has_no_room(const struct sl_spool_topic *topic)
+{
+    struct sl_spool *spool = topic->spool;
+    bool none;
+
+    (void)pthread_mutex_lock(&spool->lock);
+    none = spool->sick || topic->hold_full;
+    (void)pthread_mutex_unlock(&spool->lock);
+    return none;
+}
+
+uint64_t sl_spool_bytes_from(struct sl_spool_topic *topic, uint32_t partition, uint64_t offset)
+{
+    struct sl_spool *spool = topic->spool;
+    uint64_t bytes = 0;
+
+    (void)pthread_mutex_lock(&spool->lock);
+    for (uint32_t i = 0; partition < topic->partitions_count && i < topic->partitions[partition]->segments_count; i++) {
+        const struct spool_segment *segment = topic->partitions[partition]->segments[i];
+        if (segment->state != SPOOL_MISSING && segment->end > offset)
+            bytes += segment->bytes;
+    }
+    (void)pthread_mutex_unlock(&spool->lock);
+    return bytes;
+}
+
+void sl_spool_each(struct sl_spool *spool, void (*each)(void *user, const char *topic), void *user)
+{
+    (void)pthread_mutex_lock(&spool->io);
+    for (const struct sl_spool_topic *topic = spool->topics; topic != NULL; topic = topic->next)
+        each(user, topic->name);
+    (void)pthread_mutex_unlock(&spool->io);
 }

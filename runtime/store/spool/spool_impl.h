@@ -96,6 +96,7 @@ struct sl_spool_topic {
     uint32_t partitions_count;
     struct spool_hold *holds;
     uint64_t bytes;     /* of all segments */
+    uint64_t queue_bytes; /* a queue's limit; 0: the settings' limits */
     bool hold_full;     /* at its limit, and a hold forbids to remove anything */
     bool holds_unknown; /* marks were damaged: nothing is removed until the next start */
     bool was_clean;

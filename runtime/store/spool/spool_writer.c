@@ -165,9 +165,12 @@ static int writer_roll(struct sl_spool_topic *topic, struct spool_partition *par
     return rc < 0 ? rc : 0;
 }
 
-static uint64_t writer_segment_bytes(const struct sl_spool *spool)
+static uint64_t writer_segment_bytes(const struct sl_spool_topic *topic)
 {
-    uint64_t most = spool->settings.segment_bytes, hold = spool->settings.hold_bytes;
+    const struct sl_spool_settings *settings = &topic->spool->settings;
+    uint64_t most = settings->segment_bytes, hold = settings->hold_bytes;
+    if (topic->queue_bytes > 0)
+        return topic->queue_bytes / 8 < most ? topic->queue_bytes / 8 : most;
     return hold > 0 && hold / 4 < most ? hold / 4 : most; /* retention removes whole segments: keep them small beside the limit */
 }
 
@@ -346,7 +349,7 @@ static int writer_try(struct writer_run *run, struct sl_err *err)
     struct spool_segment *segment = spool_partition_open_segment(run->partition);
     int rc = writer_reserve(run->topic, run->partition, run->count, err);
 
-    if (rc == 0 && (segment == NULL || segment->gone || segment->bytes >= writer_segment_bytes(run->topic->spool)))
+    if (rc == 0 && (segment == NULL || segment->gone || segment->bytes >= writer_segment_bytes(run->topic)))
         rc = writer_roll(run->topic, run->partition, err);
     return rc == 0 ? writer_write(run, err) : rc;
 }
@@ -354,7 +357,7 @@ static int writer_try(struct writer_run *run, struct sl_err *err)
 static void writer_cut_run(struct writer_run *run)
 {
     const struct spool_segment *segment = spool_partition_open_segment(run->partition);
-    uint64_t most = writer_segment_bytes(run->topic->spool), bytes = segment != NULL ? segment->bytes : SL_SPOOL_SEGMENT_HEADER;
+    uint64_t most = writer_segment_bytes(run->topic), bytes = segment != NULL ? segment->bytes : SL_SPOOL_SEGMENT_HEADER;
 
     if (bytes >= most)
         bytes = SL_SPOOL_SEGMENT_HEADER;

@@ -1,0 +1,219 @@
+/* queue_entry.c: entries of a sink's queue: memory, the table of ids, lists, and where a record lies on disk.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/engine/slot/queue.h"
+
+/* An id: low 20 bits row of the table, high 12 bits its generation, so that a late answer is known as such (rule B4). */
+enum { ENTRY_ROW_BITS = 20, ENTRY_ROW_MASK = (1 << ENTRY_ROW_BITS) - 1, ENTRY_GENERATION_MASK = 0xfff };
+
+/* ---- the table ---- */
+
+static int entry_table_grow(struct sl_queue *queue)
+{
+    uint32_t cap = queue->table_cap == 0 ? 64 : queue->table_cap * 2;
+    struct sl_queue_entry **table;
+    uint16_t *generation;
+    uint32_t *free_rows;
+
+    if (cap > ENTRY_ROW_MASK)
+        return -1;
+    table = realloc(queue->table, cap * sizeof(struct sl_queue_entry *));
+    queue->table = table != NULL ? table : queue->table;
+    generation = realloc(queue->table_generation, cap * sizeof(*generation));
+    queue->table_generation = generation != NULL ? generation : queue->table_generation;
+    free_rows = realloc(queue->table_free, cap * sizeof(*free_rows));
+    queue->table_free = free_rows != NULL ? free_rows : queue->table_free;
+    if (table == NULL || generation == NULL || free_rows == NULL)
+        return -1;
+    for (uint32_t row = cap; row-- > queue->table_cap;) {
+        table[row] = NULL;
+        generation[row] = 0;
+        free_rows[queue->table_free_count++] = row;
+    }
+    queue->table_cap = cap;
+    return 0;
+}
+
+static int entry_enter(struct sl_queue *queue, struct sl_queue_entry *entry)
+{
+    uint32_t row;
+
+    if (queue->table_free_count == 0 && entry_table_grow(queue) != 0)
+        return -1;
+    row = queue->table_free[--queue->table_free_count];
+    queue->table[row] = entry;
+    entry->id = (uint32_t)(queue->table_generation[row] & ENTRY_GENERATION_MASK) << ENTRY_ROW_BITS | row;
+    return 0;
+}
+
+struct sl_queue_entry *sl_queue_entry_find(const struct sl_queue *queue, uint32_t id)
+{
+    uint32_t row = id & ENTRY_ROW_MASK;
+
+    if (row >= queue->table_cap || queue->table[row] == NULL || queue->table[row]->id != id)
+        return NULL;
+    return queue->table[row];
+}
+
+/* ---- entries ---- */
+
+static char *entry_text(char **at, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = memcpy(*at, text, bytes);
+
+    *at += bytes;
+    return copy;
+}
+
+struct sl_queue_entry *sl_queue_entry_new(struct sl_queue *queue, uint32_t count, const struct sl_partition *from)
+{
+    size_t words = (count + 63) / 64, texts = strlen(from->source) + strlen(from->topic) + 2;
+    size_t bytes = sizeof(struct sl_queue_entry) + 4 * words * sizeof(uint64_t) + texts;
+    struct sl_queue_entry *entry = calloc(1, bytes);
+    char *at;
+
+    assert(count > 0 && count <= UINT16_MAX + 1u);
+    if (entry == NULL || entry_enter(queue, entry) != 0) {
+        free(entry);
+        return NULL;
+    }
+    entry->count = entry->left = count;
+    entry->done_bits = (uint64_t *)(entry + 1);
+    entry->out_bits = entry->done_bits + words;
+    entry->kept_bits = entry->out_bits + words;
+    entry->counted_bits = entry->kept_bits + words;
+    at = (char *)(entry->counted_bits + words);
+    entry->from = (struct sl_partition){.magic = SL_PARTITION_MAGIC, .index = UINT32_MAX, .number = from->number,
+                                        .incarnation = from->incarnation};
+    entry->from.source = entry_text(&at, from->source);
+    entry->from.topic = entry_text(&at, from->topic);
+    (void)snprintf(entry->from.id, sizeof(entry->from.id), "%s", from->id);
+    entry->at_ns = queue->slot->now_ns;
+    entry->bytes = bytes;
+    queue->memory_bytes += bytes;
+    return entry;
+}
+
+void sl_queue_rows_free(struct sl_queue *queue, struct sl_queue_entry *entry)
+{
+    uint64_t bytes;
+
+    if (entry->rows == NULL)
+        return;
+    bytes = entry->row_at[entry->count] + (entry->count + 1) * sizeof(uint32_t);
+    entry->bytes -= bytes;
+    queue->memory_bytes -= bytes;
+    free(entry->rows);
+    free(entry->row_at);
+    entry->rows = NULL;
+    entry->row_at = NULL;
+}
+
+void sl_queue_entry_free(struct sl_queue *queue, struct sl_queue_entry *entry)
+{
+    uint32_t row = entry->id & ENTRY_ROW_MASK;
+
+    assert(queue->table[row] == entry);
+    sl_queue_rows_free(queue, entry);
+    queue->memory_bytes -= entry->bytes;
+    queue->table[row] = NULL;
+    queue->table_generation[row]++;
+    queue->table_free[queue->table_free_count++] = row;
+    free(entry);
+}
+
+/* ---- lists ---- */
+
+void sl_queue_list_add(struct sl_queue_list *list, struct sl_queue_entry *entry)
+{
+    entry->prev = list->last;
+    entry->next = NULL;
+    *(list->last != NULL ? &list->last->next : &list->first) = entry;
+    list->last = entry;
+    list->count++;
+}
+
+void sl_queue_list_take(struct sl_queue_list *list, struct sl_queue_entry *entry)
+{
+    *(entry->prev != NULL ? &entry->prev->next : &list->first) = entry->next;
+    *(entry->next != NULL ? &entry->next->prev : &list->last) = entry->prev;
+    entry->prev = entry->next = NULL;
+    list->count--;
+}
+
+/* ---- records and offsets ---- */
+
+uint64_t sl_queue_offset_of(const struct sl_queue_entry *entry, uint32_t row)
+{
+    uint64_t rank = 0;
+
+    if (entry->kept == entry->count)
+        return entry->first + row;
+    for (uint32_t i = 0; i < row; i++)
+        rank += sl_queue_bit(entry->kept_bits, i);
+    return entry->first + rank;
+}
+
+uint32_t sl_queue_row_of(const struct sl_queue_entry *entry, uint64_t offset)
+{
+    uint64_t rank = offset - entry->first;
+
+    if (offset < entry->first || offset >= entry->next_offset)
+        return UINT32_MAX;
+    if (entry->kept == entry->count)
+        return (uint32_t)rank;
+    for (uint32_t i = 0; i < entry->count; i++)
+        if (sl_queue_bit(entry->kept_bits, i) && rank-- == 0)
+            return i;
+    return UINT32_MAX;
+}
+
+void sl_queue_ticket_done(struct sl_queue *queue, struct sl_queue_entry *entry)
+{
+    struct sl_ref ref = {entry->ticket, 0};
+
+    if (entry->ticketed)
+        sl_slot_ticket_done(queue->slot, &ref);
+    entry->ticketed = false;
+}
+
+void sl_queue_row_out(struct sl_queue_entry *entry, uint32_t row)
+{
+    assert(!sl_queue_bit(entry->out_bits, row) && !sl_queue_bit(entry->done_bits, row));
+    sl_queue_bit_set(entry->out_bits, row, true);
+    entry->out++;
+}
+
+void sl_queue_row_idle(struct sl_queue_entry *entry, uint32_t row)
+{
+    assert(sl_queue_bit(entry->out_bits, row));
+    sl_queue_bit_set(entry->out_bits, row, false);
+    entry->out--;
+}
+
+void sl_queue_row_done(struct sl_queue_entry *entry, uint32_t row)
+{
+    assert(!sl_queue_bit(entry->done_bits, row));
+    if (sl_queue_bit(entry->out_bits, row))
+        sl_queue_row_idle(entry, row);
+    sl_queue_bit_set(entry->done_bits, row, true);
+    entry->left--;
+}
+
+bool sl_queue_entry_is_over(const struct sl_queue *queue, const struct sl_queue_entry *entry)
+{
+    struct sl_ref ref = {entry->ticket, 0};
+
+    return entry->ticketed && sl_slot_ticket_partition(queue->slot, &ref) == UINT32_MAX;
+}
+
+struct sl_queue_columns sl_queue_columns_of(const struct sl_queue *queue)
+{
+    const struct sl_slot_component *component = &queue->slot->components[queue->sink->component];
+
+    return (struct sl_queue_columns){component->columns, component->columns_count, queue->slot->paths};
+}
