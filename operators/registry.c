@@ -17,7 +17,7 @@ static const struct sl_sink_kind *const registry_sinks[] = {
 #ifdef SLUICE_OPENSEARCH
     &sl_sink_opensearch,
 #endif
-    &sl_sink_stdout, &sl_sink_blackhole, NULL,
+    &sl_sink_http,   &sl_sink_stdout, &sl_sink_blackhole, NULL,
 };
 
 const struct sl_registry sl_registry_builtin = {registry_sources, registry_operators, registry_sinks};

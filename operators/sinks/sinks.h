@@ -5,7 +5,7 @@
 
 #include "runtime/engine/op.h"
 
-extern const struct sl_sink_kind sl_sink_files, sl_sink_stdout, sl_sink_blackhole, sl_sink_kafka;
+extern const struct sl_sink_kind sl_sink_files, sl_sink_stdout, sl_sink_blackhole, sl_sink_kafka, sl_sink_http;
 #ifdef SLUICE_OPENSEARCH
 extern const struct sl_sink_kind sl_sink_opensearch;
 #endif

@@ -30,7 +30,6 @@ const struct sl_later sl_later_operators[] = {
     {NULL, NULL}};
 
 const struct sl_later sl_later_sinks[] = {
-    {"http", "write to files or kafka"},
     {"s3", "write to files and copy them"},
     {NULL, NULL}};
 

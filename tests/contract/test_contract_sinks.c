@@ -37,6 +37,10 @@ static const struct {
     {"files", "{ type: files, inputs: [x], dir: landing, path: \"{service}\", max_paths: 1 }"},
     {"kafka", "{ type: kafka, inputs: [x], brokers: [b], topic: alerts, key: service, headers: { a: b }, exactly_once: true }"},
     {"blackhole", "{ type: blackhole, inputs: [x] }"},
+    {"http", "{ type: http, inputs: [x], url: \"http://h\", framing: lines, compression: gzip }"},
+    {"http", "{ type: http, inputs: [x], url: \"http://h\", framing: json_array, wrap: { before: \"[\", after: \"]\" }, compression: zstd }"},
+    {"http", "{ type: http, inputs: [x], url: \"http://h\", framing: form, form_field: f, concurrency: 1 }"},
+    {"http", "{ type: http, inputs: [x], urls: [\"http://h\", \"http://i\"], framing: loki, labels: { job: a } }"},
 };
 
 static uint32_t variants(struct variant list[64])

@@ -79,7 +79,7 @@ static void test_sinks_have_what_the_engine_calls(void **state)
         const struct sl_sink_kind *kind = sl_registry_builtin.sinks[i];
         assert_int_equal(kind->head.bytes, sizeof(*kind));
         assert_true(kind->open != NULL && kind->submit != NULL && kind->drain != NULL && kind->close != NULL);
-        if ((kind->flags & SL_SINK_FLUSHED) == 0 && kind->config_flags == NULL)
+        if ((kind->flags & SL_SINK_FLUSHED) == 0 && (kind->config_flags == NULL || (kind->flags & SL_SINK_PUSH) != 0))
             continue;
         assert_true(kind->want != NULL && kind->seal != NULL && kind->prepare != NULL && kind->publish != NULL &&
                     kind->abandon != NULL && kind->release_flush != NULL);

@@ -118,7 +118,8 @@ static int opensearch_begin(void *self, const struct sl_parcel *parcel, struct s
         return 0;
     bodies = sl_arena_alloc(arena, parcel->count * sizeof(*bodies));
     sel = sl_arena_alloc(arena, parcel->count * sizeof(*sel));
-    if (bodies == NULL || sel == NULL)
+    sink->verdicts = sl_arena_alloc(arena, parcel->count);
+    if (bodies == NULL || sel == NULL || sink->verdicts == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "a batch needs more memory than its share; raise `memory:`");
     for (uint32_t i = 0; i < parcel->count; i++) {
         bodies[i] = parcel->items[i].body;
@@ -160,7 +161,7 @@ static void action_write(struct opensearch_sink *sink, const struct sl_parcel *p
         ACTION_PUT(text, "{\"index\":{\"_index\":\"");
     action_put(text, sink->index.name, sink->index.bytes);
     if (sink->config->id == OPENSEARCH_ORIGIN) {
-        opensearch_id_of(&sink->origin, parcel->view->batch, item->row, sink->ordinal, id);
+        opensearch_id_of(&sink->origin, parcel->view->batch, item->row, id);
         ACTION_PUT(text, "\",\"_id\":\"");
         action_put(text, id, sizeof(id));
     }
@@ -174,7 +175,6 @@ static int opensearch_encode(void *self, const struct sl_parcel *parcel, uint32_
     const struct sl_item *item = &parcel->items[index];
     size_t from = text->bytes;
 
-    sink->ordinal = index > 0 && parcel->items[index - 1].row == item->row ? sink->ordinal + 1 : 0;
     if (document_check(sink, item, index, err) != 0 || opensearch_index_of(&sink->index, parcel->view, item->row, err) != 0)
         return -(int)err->code;
     if (sl_buf_reserve(text, OPENSEARCH_ACTION_BYTES + sink->index.bytes + OPENSEARCH_ID_BYTES + item->body.bytes) == NULL)

@@ -52,7 +52,7 @@ struct opensearch_origin { /* what all ids of a partition begin with */
     uint32_t bytes;
 };
 void opensearch_origin_of(struct opensearch_origin *origin, const struct sl_partition *partition);
-void opensearch_id_of(const struct opensearch_origin *origin, const struct sl_batch *batch, uint16_t row, uint32_t ordinal,
+void opensearch_id_of(const struct opensearch_origin *origin, const struct sl_batch *batch, uint16_t row,
                       char id[OPENSEARCH_ID_BYTES]);
 
 struct opensearch_sink {
@@ -62,11 +62,10 @@ struct opensearch_sink {
     char path[OPENSEARCH_PATH_BYTES];
     struct opensearch_index index;
     struct opensearch_origin origin;
-    uint32_t ordinal;
     bool creates, validates; /* validates: nobody has said that this parcel's bodies are JSON */
     struct sl_json_decoder *decoder;
     struct sl_json_index *answers;
-    uint8_t verdicts[SL_BATCH_RECORDS];
+    uint8_t *verdicts; /* of the parcel's items, in its batch's arena */
 };
 
 /* opensearch_answer.c */

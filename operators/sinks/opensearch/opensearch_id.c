@@ -1,7 +1,7 @@
 /* opensearch_id.c: a document's id from its record's origin, so that a record sent twice is one document (DELIVERY rule E1).
  *
  * The id is XXH3-128 in base64url, of the origin that the record carries (a replay, a queue), else of source, topic, partition,
- * incarnation (rule A1) and offset, and of the output's ordinal where a stage made several records of one. 128 bits: among 10^12
+ * incarnation (rule A1) and offset, and of its ordinal where a stage made several records of one. 128 bits: among 10^12
  * records the chance of any collision is 1.5e-15.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
@@ -35,9 +35,10 @@ static void id_print(XXH128_canonical_t hash, char id[OPENSEARCH_ID_BYTES])
     assert(to == OPENSEARCH_ID_BYTES);
 }
 
-void opensearch_id_of(const struct opensearch_origin *origin, const struct sl_batch *batch, uint16_t row, uint32_t ordinal,
+void opensearch_id_of(const struct opensearch_origin *origin, const struct sl_batch *batch, uint16_t row,
                       char id[OPENSEARCH_ID_BYTES])
 {
+    uint32_t ordinal = batch->sub != NULL ? batch->sub[row] : 0;
     XXH128_canonical_t canonical;
     XXH128_hash_t hash;
 

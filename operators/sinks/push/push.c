@@ -281,7 +281,8 @@ static void row_fill(struct push_row *row, const struct sl_parcel *parcel, const
                              .ref = item->ref,
                              .at = (uint32_t)bulk->text.bytes,
                              .key_at = (uint32_t)bulk->keys.bytes,
-                             .key_bytes = key.data == NULL ? UINT32_MAX : key.bytes,
+                             .key_bytes = key.data == NULL ? PUSH_NONE : key.bytes,
+                             .raw_bytes = PUSH_NONE,
                              .service = decoded->service != NULL ? decoded->service[item->row] : 0,
                              .level = decoded->level != NULL ? decoded->level[item->row] : (uint8_t)SL_LEVEL_NONE,
                              .state = PUSH_PENDING};
@@ -307,11 +308,15 @@ static int push_take(struct push *push, const struct sl_parcel *parcel, uint32_t
         bulk->text.bytes = mark;
         return push_reject(push, item, row, key, &why);
     }
-    assert(sl_buf_failed(&bulk->text) || bulk->text.bytes == mark + row->head_bytes + row->body_bytes);
+    assert(sl_buf_failed(&bulk->text) || bulk->text.bytes == mark + row->head_bytes + row->body_bytes + row->tail_bytes);
     if (push->kind->between != '\0')
         sl_buf_char(&bulk->text, push->kind->between);
     if (key.data != NULL)
         sl_buf_append(&bulk->keys, key.data, key.bytes);
+    if (row->raw_bytes != PUSH_NONE) {
+        row->raw_bytes = item->body.bytes;
+        sl_buf_append(&bulk->keys, item->body.data, item->body.bytes);
+    }
     if (sl_buf_failed(&bulk->text) || sl_buf_failed(&bulk->keys))
         return -1;
     bulk->rows_count++;

@@ -41,12 +41,15 @@ enum push_counter {
 
 enum push_row_state { PUSH_PENDING, PUSH_TAKEN, PUSH_DEAD, PUSH_AGAIN };
 
-struct push_row { /* a record; its bytes are text[at .. at + head + body], then the kind's `between` */
+enum { PUSH_NONE = UINT32_MAX };
+
+struct push_row { /* a record; its bytes are text[at .. at + head + body + tail], then the kind's `between` */
     uint64_t offset;
     int64_t append_unix_ms;
     struct sl_ref ref;
-    uint32_t at, head_bytes, body_bytes;
-    uint32_t key_at, key_bytes; /* in keys; key_bytes UINT32_MAX: none */
+    uint32_t at, head_bytes, body_bytes, tail_bytes;
+    uint32_t key_at, key_bytes; /* in keys; key_bytes PUSH_NONE: no key */
+    uint32_t raw_bytes;         /* in keys behind the key: the record as it was, where body is another form of it; PUSH_NONE: it is not */
     uint32_t service;
     uint8_t level, state;
 };
@@ -72,6 +75,7 @@ struct push_bulk {
     struct sl_buf text, keys, wire; /* wire: compressed, made when first sent */
     struct push_hunt *hunt;
     uint64_t opened_ns, sealed_ns, due_ns, charged_bytes;
+    size_t rows_end; /* of the rows in text, once it has been sent: behind it stands `last` */
     uint32_t attempts, host;
     bool setup;     /* no rows: the request that comes before all others */
     bool by_host;   /* it waits because a host failed: sent at once when one comes back */
@@ -99,11 +103,12 @@ enum push_verdict {
 struct push_kind {
     const char *method, *content_type;
     const char *path; /* behind each url */
-    char first, between, last; /* of a body: '\0' none; `between` follows each row, and becomes `last` (or goes) at the end */
-    bool keep_last;            /* the last row too keeps its `between` */
+    const char *first, *last; /* of a body; NULL: none */
+    char between;             /* follows each row; '\0': nothing does */
+    bool keep_last;           /* the last row too keeps its `between` */
     /* A parcel begins: caches. May be NULL. */
     int (*begin)(void *sink, const struct sl_parcel *parcel, struct sl_err *err);
-    /* Appends the record to `text` and sets row->head_bytes and body_bytes. Non-zero: it can never be sent, err says why; what was
+    /* Appends the record to `text` and sets head_bytes, body_bytes, tail_bytes; raw_bytes 0: keep the record as it is too. Non-zero: it can never be sent, err says why; what was
      * appended is taken back. */
     int (*encode)(void *sink, const struct sl_parcel *parcel, uint32_t item, struct push_row *row, struct sl_buf *text,
                   struct sl_err *err);

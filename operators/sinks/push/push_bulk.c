@@ -12,8 +12,8 @@ struct push_bulk *push_bulk_new(struct push *push)
     if (bulk == NULL)
         return NULL;
     bulk->push = push;
-    if (push->kind->first != '\0')
-        sl_buf_char(&bulk->text, push->kind->first);
+    if (push->kind->first != NULL)
+        sl_buf_text(&bulk->text, push->kind->first);
     return bulk;
 }
 
@@ -65,12 +65,15 @@ struct push_row *push_bulk_row(struct push_bulk *bulk)
 
 struct sl_slice push_row_body(const struct push_bulk *bulk, const struct push_row *row)
 {
+    if (row->raw_bytes != PUSH_NONE)
+        return (struct sl_slice){sl_buf_str(&bulk->keys) + row->key_at + (row->key_bytes == PUSH_NONE ? 0 : row->key_bytes),
+                                 row->raw_bytes};
     return (struct sl_slice){bulk->text.data + row->at + row->head_bytes, row->body_bytes};
 }
 
 struct sl_slice push_row_key(const struct push_bulk *bulk, const struct push_row *row)
 {
-    if (row->key_bytes == UINT32_MAX)
+    if (row->key_bytes == PUSH_NONE)
         return (struct sl_slice){NULL, 0};
     return (struct sl_slice){sl_buf_str(&bulk->keys) + row->key_at, row->key_bytes};
 }
@@ -85,11 +88,11 @@ static int part_add(struct push_bulk *part, const struct push_bulk *bulk, const 
     row->state = PUSH_PENDING;
     row->at = (uint32_t)part->text.bytes;
     row->key_at = (uint32_t)part->keys.bytes;
-    sl_buf_append(&part->text, bulk->text.data + from->at, (size_t)from->head_bytes + from->body_bytes);
+    sl_buf_append(&part->text, bulk->text.data + from->at, (size_t)from->head_bytes + from->body_bytes + from->tail_bytes);
     if (bulk->push->kind->between != '\0')
         sl_buf_char(&part->text, bulk->push->kind->between);
-    if (from->key_bytes != UINT32_MAX)
-        sl_buf_append(&part->keys, sl_buf_str(&bulk->keys) + from->key_at, from->key_bytes);
+    sl_buf_append(&part->keys, sl_buf_str(&bulk->keys) + from->key_at,
+                  (from->key_bytes == PUSH_NONE ? 0 : (size_t)from->key_bytes) + (from->raw_bytes == PUSH_NONE ? 0 : from->raw_bytes));
     part->rows_count++;
     return sl_buf_failed(&part->text) || sl_buf_failed(&part->keys) ? -1 : 0;
 }

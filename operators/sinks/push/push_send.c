@@ -31,18 +31,17 @@ static void send_done(struct sl_http_request *request)
     push->answered_last = &bulk->next;
 }
 
-/* What ends a body: `between` of the last row goes or becomes `last`. Done again without harm. */
-static struct sl_slice send_text(const struct push *push, struct push_bulk *bulk)
+/* What ends a body: `between` of the last row goes, `last` comes. Once: a bulk that is sent again has it. */
+static int send_end(const struct push *push, struct push_bulk *bulk)
 {
-    size_t bytes = bulk->text.bytes;
-
-    if (!bulk->setup && push->kind->between != '\0' && !push->kind->keep_last) {
-        if (push->kind->last != '\0')
-            bulk->text.data[bytes - 1] = push->kind->last;
-        else
-            bytes--;
-    }
-    return (struct sl_slice){bulk->text.data, (uint32_t)bytes};
+    if (bulk->setup || bulk->rows_end != 0)
+        return 0;
+    bulk->rows_end = bulk->text.bytes;
+    if (push->kind->between != '\0' && !push->kind->keep_last)
+        bulk->text.bytes--;
+    if (push->kind->last != NULL)
+        sl_buf_text(&bulk->text, push->kind->last);
+    return sl_buf_failed(&bulk->text) ? -1 : 0;
 }
 
 static int send_gzip(struct sl_slice text, struct sl_buf *wire)
@@ -83,10 +82,16 @@ static int send_zstd(struct push *push, struct sl_slice text, struct sl_buf *wir
 
 static int send_body(struct push *push, struct push_bulk *bulk, struct sl_err *err)
 {
-    struct sl_slice text = send_text(push, bulk);
+    struct sl_slice text;
     int status = 0;
 
-    bulk->request.body = text;
+    if (send_end(push, bulk) != 0) {
+        bulk->text.failed = false;
+        bulk->text.bytes = bulk->rows_end;
+        bulk->rows_end = 0;
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for the end of a request");
+    }
+    bulk->request.body = text = (struct sl_slice){bulk->text.data, (uint32_t)bulk->text.bytes};
     if (push->settings->compression == PUSH_PLAIN || bulk->setup)
         return 0;
     if (bulk->wire.bytes == 0) {
