@@ -10,7 +10,13 @@ static const struct sl_source_kind *const registry_sources[] = {
     &sl_source_kafka, &sl_source_spool, &sl_source_file, &sl_source_http, &sl_source_syslog, &sl_source_stdin, &sl_source_generate, NULL,
 };
 
-static const struct sl_op_kind *const registry_operators[] = {&sl_op_parse, &sl_op_filter, &sl_op_route, &sl_op_sample, NULL};
+static const struct sl_op_kind *const registry_operators[] = {
+    &sl_op_parse, &sl_op_filter, &sl_op_route, &sl_op_sample,
+#ifdef SLUICE_LUA
+    &sl_op_lua,
+#endif
+    NULL,
+};
 
 static const struct sl_sink_kind *const registry_sinks[] = {
     &sl_sink_files,  &sl_sink_kafka,

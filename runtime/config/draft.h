@@ -40,6 +40,8 @@ void sl_draft_add(struct sl_draft *draft, enum sl_role role, const char *name,
 void sl_draft_wire(struct sl_draft *draft);
 /* Does what comes to each sink suit its encoding? */
 void sl_draft_encodings(struct sl_draft *draft);
+/* Is every sink's way behind stages that derive records one way? */
+void sl_draft_check_derived(struct sl_draft *draft);
 /* Sets `order` of every component: sources, operators behind their inputs, sinks, the dead-letter
  * sink. No cycles may be left. */
 void sl_draft_order(struct sl_draft *draft);

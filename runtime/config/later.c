@@ -24,7 +24,6 @@ const struct sl_later sl_later_sources[] = {
 
 const struct sl_later sl_later_operators[] = {
     {"redact", "mask the field where the records are made"},
-    {"lua", "say it with filter, route or sample"},
     {"plugin", "say it with filter, route or sample"},
     {"dedupe", "leave it out"},
     {NULL, NULL}};

@@ -218,6 +218,7 @@ static void topology_components(struct sl_draft *draft, const struct sl_yaml *ro
     topology_dead_letters(draft, root);
     sl_draft_wire(draft);
     sl_draft_encodings(draft);
+    sl_draft_check_derived(draft);
 }
 
 /* ---- exactly once ---- */
