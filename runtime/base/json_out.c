@@ -80,7 +80,8 @@ void sl_json_out_end_array(struct sl_json_out *out)
     json_out_end(out, false);
 }
 
-void sl_json_out_key_slice(struct sl_json_out *out, struct sl_slice key)
+/* What stands before a key. */
+static void json_out_key_begin(struct sl_json_out *out)
 {
     uint64_t bit = json_out_bit(out);
 
@@ -89,9 +90,21 @@ void sl_json_out_key_slice(struct sl_json_out *out, struct sl_slice key)
     if ((out->some & bit) != 0)
         sl_buf_char(out->buf, ',');
     out->some |= bit;
+    out->keyed = true;
+}
+
+void sl_json_out_key_slice(struct sl_json_out *out, struct sl_slice key)
+{
+    json_out_key_begin(out);
     sl_json_quote(out->buf, key);
     sl_buf_char(out->buf, ':');
-    out->keyed = true;
+}
+
+void sl_json_out_key_token(struct sl_json_out *out, struct sl_slice token)
+{
+    json_out_key_begin(out);
+    sl_buf_slice(out->buf, token);
+    sl_buf_char(out->buf, ':');
 }
 
 void sl_json_out_key(struct sl_json_out *out, const char *key)

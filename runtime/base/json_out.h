@@ -32,6 +32,7 @@ void sl_json_out_array(struct sl_json_out *out);
 void sl_json_out_end_array(struct sl_json_out *out);
 void sl_json_out_key(struct sl_json_out *out, const char *key);
 void sl_json_out_key_slice(struct sl_json_out *out, struct sl_slice key);
+void sl_json_out_key_token(struct sl_json_out *out, struct sl_slice token); /* is a JSON string already */
 
 /* Escaped; what is not UTF-8 becomes U+FFFD, one for each maximal wrong part. */
 void sl_json_out_slice(struct sl_json_out *out, struct sl_slice text);
