@@ -97,6 +97,9 @@ struct sl_op_kind {
     void (*close)(void *self); /* accepts a self whose open failed or never ran (zeroed) */
     uint32_t flags;            /* enum sl_op_flags; see sl_op_flags_of */
     uint32_t (*config_flags)(const void *config); /* further flags, by its settings; may be NULL */
+    /* Stages that mask: a text as it may be shown beside the topology (slot/mask.c). json: a whole record, which has SL_PAD readable
+     * bytes behind it; else any text. 1: *ret_text, in the arena or the text itself; 0: it cannot be masked; -1: no memory. NULL: none */
+    int (*mask)(void *self, bool json, struct sl_slice text, struct sl_arena *arena, struct sl_slice *ret_text);
 };
 
 static inline uint32_t sl_op_flags_of(const struct sl_op_kind *kind, const void *config)

@@ -9,7 +9,7 @@
 
 struct stage_json {
     struct bench bench;
-    _Alignas(16) char parse[4096], stage[4096]; /* their selves */
+    _Alignas(16) char parse[4096], stage[16384]; /* their selves */
     const struct sl_op_kind *kind;
     const void *config;
     struct sl_err err;

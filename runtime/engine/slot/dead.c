@@ -1,67 +1,110 @@
 /* dead.c: the bodies of dead letters: one JSON line with the raw bytes, the reason, the stage, the origin and the time
- * (DESIGN.md section 6). Bytes that are not UTF-8 travel as base64, so that nothing is lost.
+ * (DESIGN.md section 6). Bytes that are not UTF-8 travel as base64, so that nothing is lost. Where a topology masks, letters are
+ * masked too (mask.c): then the record stands in the letter as `raw` with "masked": true, or is withheld.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/base/base64.h"
 #include "runtime/base/json_out.h"
 #include "runtime/base/utf8.h"
 #include "runtime/engine/slot/slot_private.h"
 
 enum { DEAD_GENERATION = 1 };
 
-static void dead_base64(struct sl_buf *buf, struct sl_slice raw)
+static void dead_bytes(struct sl_json_out *out, struct sl_slice raw)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (uint32_t i = 0; i < raw.bytes; i += 3) {
-        uint32_t left = raw.bytes - i, group = (uint32_t)(unsigned char)raw.data[i] << 16;
-        if (left > 1)
-            group |= (uint32_t)(unsigned char)raw.data[i + 1] << 8;
-        if (left > 2)
-            group |= (uint32_t)(unsigned char)raw.data[i + 2];
-        sl_buf_char(buf, digits[group >> 18]);
-        sl_buf_char(buf, digits[group >> 12 & 63]);
-        sl_buf_char(buf, left > 1 ? digits[group >> 6 & 63] : '=');
-        sl_buf_char(buf, left > 2 ? digits[group & 63] : '=');
-    }
-}
-
-static void dead_raw(struct sl_json_out *out, const struct sl_batch *batch, uint32_t index)
-{
-    struct sl_slice raw = batch->raw[index];
     struct sl_buf text = {0};
 
-    if (batch->null_payload != NULL && batch->null_payload[index] != 0) {
-        sl_json_out_key(out, "raw");
-        sl_json_out_null(out);
-        return;
-    }
     if (sl_utf8_valid(raw)) {
         sl_json_out_slice_at(out, "raw", raw);
         return;
     }
-    dead_base64(&text, raw);
+    sl_base64_write(&text, raw);
     if (sl_buf_failed(&text))
         out->buf->failed = true;
     sl_json_out_str_at(out, "raw_base64", sl_buf_str(&text));
     sl_buf_fini(&text);
 }
 
-static void dead_letter(const struct sl_slot *slot, const struct sl_dead *dead, struct sl_buf *buf)
+/* The words of a reason: rows of the kind's table or the engine's own, against those that a script or a back-end chose. */
+static bool dead_is_row(const struct sl_slot *slot, const struct sl_dead *dead)
+{
+    const char *const *reasons = dead->component == UINT32_MAX ? NULL : slot->topology->components[dead->component].head->reasons;
+
+    if (dead->component == UINT32_MAX)
+        return true;
+    for (uint32_t i = 0; reasons != NULL && (i == 0 || reasons[i] != NULL); i++)
+        if (reasons[i] == dead->reason)
+            return true;
+    return false;
+}
+
+/* Whether masks took something out of the record, or could not look into it: a reason may quote it then. -1: over budget. */
+static int dead_hidden(struct sl_slot *slot, const struct sl_dead *dead, struct sl_slice *ret_raw)
+{
+    const struct sl_batch *batch = dead->batch;
+    int status;
+
+    *ret_raw = batch->raw[dead->index];
+    if (ret_raw->bytes == 0)
+        return 0;
+    status = sl_slot_mask(slot, batch->partition, dead->component, true, batch->raw[dead->index], ret_raw);
+    if (status == 0)
+        ret_raw->data = NULL;
+    return status < 0 ? -1 : ret_raw->data != batch->raw[dead->index].data;
+}
+
+static void dead_raw(struct sl_json_out *out, const struct sl_dead *dead, struct sl_slice raw, bool hidden)
+{
+    const struct sl_batch *batch = dead->batch;
+
+    if (batch->null_payload != NULL && batch->null_payload[dead->index] != 0) {
+        sl_json_out_key(out, "raw");
+        sl_json_out_null(out);
+    } else if (raw.data == NULL) {
+        sl_json_out_str_at(out, "withheld", "this topology masks records, and what is no JSON cannot be masked; its bytes are at its "
+                                            "source, under the topic, partition and offset named here");
+        sl_json_out_u64_at(out, "bytes", batch->raw[dead->index].bytes);
+    } else {
+        dead_bytes(out, raw);
+        if (hidden)
+            sl_json_out_bool_at(out, "masked", true);
+    }
+}
+
+/* A key is no JSON: what masks look for in texts is masked in it. -1: over budget. */
+static int dead_key(struct sl_slot *slot, const struct sl_dead *dead, struct sl_json_out *out)
+{
+    const struct sl_batch *batch = dead->batch;
+    struct sl_slice key;
+
+    if (batch->key == NULL || batch->key[dead->index].data == NULL)
+        return 0;
+    if (sl_slot_mask(slot, batch->partition, UINT32_MAX, false, batch->key[dead->index], &key) != 1)
+        return -1;
+    sl_json_out_slice_at(out, "key", key);
+    return 0;
+}
+
+static int dead_letter(struct sl_slot *slot, const struct sl_dead *dead, struct sl_buf *buf)
 {
     const struct sl_batch *batch = dead->batch;
     const struct sl_partition *partition = batch->partition;
     const char *stage = dead->component == UINT32_MAX ? partition->source : slot->topology->components[dead->component].name;
     struct sl_json_out out;
+    struct sl_slice raw;
+    int hidden = dead_hidden(slot, dead, &raw);
 
+    if (hidden < 0)
+        return -1;
     sl_buf_reset(buf);
     sl_json_out_init(&out, buf);
     sl_json_out_object(&out);
     sl_json_out_str_at(&out, "topology", slot->topology->name);
     sl_json_out_u64_at(&out, "generation", DEAD_GENERATION);
     sl_json_out_str_at(&out, "stage", stage);
-    sl_json_out_str_at(&out, "reason", dead->reason);
+    sl_json_out_str_at(&out, "reason", hidden && !dead_is_row(slot, dead) ? "withheld: it may quote what this topology masks" : dead->reason);
     sl_json_out_str_at(&out, "source", partition->source);
     sl_json_out_str_at(&out, "topic", partition->topic);
     sl_json_out_str_at(&out, "partition", partition->id);
@@ -70,10 +113,11 @@ static void dead_letter(const struct sl_slot *slot, const struct sl_dead *dead, 
     if (batch->sub != NULL && batch->sub[dead->index] > 0) /* derived from the record: raw is what it was derived as */
         sl_json_out_u64_at(&out, "sub", batch->sub[dead->index]);
     sl_json_out_i64_at(&out, "append_unix_ms", batch->append_unix_ms[dead->index]);
-    if (batch->key != NULL && batch->key[dead->index].data != NULL)
-        sl_json_out_slice_at(&out, "key", batch->key[dead->index]);
-    dead_raw(&out, batch, dead->index);
+    if (dead_key(slot, dead, &out) != 0)
+        return -1;
+    dead_raw(&out, dead, raw, hidden);
     sl_json_out_end_object(&out);
+    return 0;
 }
 
 int sl_slot_room(struct sl_slot *slot, uint32_t count)
@@ -118,7 +162,10 @@ int sl_slot_letters(struct sl_slot *slot, uint64_t skip_below, struct sl_item *i
         const struct sl_batch *batch = dead->batch;
         if (batch->offset[dead->index] < skip_below)
             continue;
-        dead_letter(slot, dead, &buf);
+        if (dead_letter(slot, dead, &buf) != 0) {
+            count = -1;
+            break;
+        }
         items[count].row = batch->parent != NULL ? batch->parent[dead->index] : dead->index;
         items[count].ref.index = items[count].row;
         items[count].body = sl_arena_copy(&slot->arena, (struct sl_slice){sl_buf_str(&buf), (uint32_t)buf.bytes});

@@ -228,6 +228,10 @@ int sl_slot_room(struct sl_slot *slot, uint32_t count);
 int sl_slot_dead(struct sl_slot *slot, const struct sl_batch *batch, uint16_t index, uint32_t component, const char *reason);
 /* Bodies of dead letters for slot->dead, into `items`, whose rows are of the source's batch. Returns the count, <0 over budget. */
 int sl_slot_letters(struct sl_slot *slot, uint64_t skip_below, struct sl_item *items);
+/* mask.c: a text of a partition's record (json: the whole record) as it may be shown: with a letter's component, or UINT32_MAX.
+ * 1: *ret_text; 0: it cannot be masked: withhold it; -1: over budget. */
+int sl_slot_mask(struct sl_slot *slot, const struct sl_partition *partition, uint32_t component, bool json, struct sl_slice text,
+                 struct sl_slice *ret_text);
 /* ticket.c */
 int sl_slot_ticket(struct sl_slot *slot, uint32_t sink, uint32_t partition, uint32_t pending, const struct sl_mark *upto,
                    uint32_t *ret_ticket);
