@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "runtime/base/buf.h"
+
 enum { CLIENT_HEAD_MAX = 64 << 10, CLIENT_TIMEOUT_S = 30 };
 
 struct client_head {
@@ -275,6 +277,98 @@ int sl_client_request(const char *socket_path, const char *method, const char *t
         result = client_send(fd, body, strlen(body), err);
     if (result == 0)
         result = client_receive(fd, ret_reply, err);
+    (void)close(fd);
+    return result;
+}
+
+/* ---- lines without an end ---- */
+
+struct client_lines {
+    bool (*each)(void *user, const char *line, size_t bytes);
+    void *user;
+    struct sl_buf held; /* what has not been told yet */
+    bool headed;
+};
+
+/* Tells whole lines and keeps the rest. False: enough. */
+static bool client_tell(struct client_lines *lines)
+{
+    const char *at = sl_buf_str(&lines->held), *end = at + lines->held.bytes, *newline;
+    bool on = true;
+
+    while (on && (newline = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        on = lines->each(lines->user, at, (size_t)(newline - at));
+        at = newline + 1;
+    }
+    memmove(lines->held.data, at, (size_t)(end - at));
+    lines->held.bytes = (size_t)(end - at);
+    return on;
+}
+
+/* 1: go on, 0: enough, <0 err, or the positive status of another answer than a stream behind 1. */
+static int client_lines_head(struct client_lines *lines, int *ret_status, struct sl_err *err)
+{
+    struct client_head head;
+    int result = client_read_head(sl_buf_str(&lines->held), lines->held.bytes, &head, err);
+
+    if (result <= 0)
+        return result == 0 ? 1 : result;
+    if (head.status != 200) {
+        *ret_status = head.status;
+        return 1;
+    }
+    lines->headed = true;
+    lines->held.bytes -= head.bytes;
+    memmove(lines->held.data, lines->held.data + head.bytes, lines->held.bytes);
+    return 1;
+}
+
+static int client_lines_read(int fd, struct client_lines *lines, struct sl_client_reply *ret_reply, struct sl_err *err)
+{
+    int status = 0;
+
+    for (;;) {
+        char *room = sl_buf_reserve(&lines->held, 16 << 10);
+        ssize_t got = room == NULL ? -1 : recv(fd, room, 16 << 10, 0);
+        int result;
+
+        if (room == NULL || lines->held.bytes > SL_CLIENT_BODY_MAX)
+            return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for the server's answer");
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return sl_fail(err, SL_E_IO, SL_REMEDY_RETRY, errno, "the server does not answer: %s", strerror(errno));
+        sl_buf_added(&lines->held, (size_t)got);
+        if (!lines->headed && status == 0 && (result = client_lines_head(lines, &status, err)) <= 0)
+            return result;
+        if (status != 0) { /* a whole answer, not a stream */
+            result = sl_client_parse(sl_buf_str(&lines->held), lines->held.bytes, got == 0, ret_reply, err);
+            if (result != 0)
+                return result < 0 ? result : status;
+        } else if (lines->headed && !client_tell(lines)) {
+            return 0;
+        }
+        if (got == 0)
+            return lines->headed ? 0 : client_malformed(err, "it ends within its head");
+    }
+}
+
+int sl_client_lines(const char *socket_path, const char *target, bool (*each)(void *user, const char *line, size_t bytes), void *user,
+                    struct sl_client_reply *ret_reply, struct sl_err *err)
+{
+    struct client_lines lines = {.each = each, .user = user};
+    char head[1024];
+    int fd, result, bytes = snprintf(head, sizeof(head), "GET %s HTTP/1.0\r\nHost: sluice\r\n\r\n", target); /* 1.0: no chunks */
+
+    if (bytes < 0 || (size_t)bytes >= sizeof(head))
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "the request's path is too long: %s", target);
+    result = client_connect(socket_path, &fd, err);
+    if (result != 0)
+        return result;
+    result = client_send(fd, head, (size_t)bytes, err);
+    if (result == 0)
+        result = client_lines_read(fd, &lines, ret_reply, err);
+    sl_buf_fini(&lines.held);
     (void)close(fd);
     return result;
 }

@@ -22,6 +22,10 @@ struct sl_client_reply {
  * any status is a success here. */
 int sl_client_request(const char *socket_path, const char *method, const char *target, const char *body,
                       struct sl_client_reply *ret_reply, struct sl_err *err);
+/* A GET whose answer is lines without an end: each(user, line) for every one, without its end (empty ones break
+ * silence), until it returns false or the server ends. 0; or <0: err; or > 0: the status of an answer that is no stream, *ret_reply has it. */
+int sl_client_lines(const char *socket_path, const char *target, bool (*each)(void *user, const char *line, size_t bytes), void *user,
+                    struct sl_client_reply *ret_reply, struct sl_err *err);
 void sl_client_reply_fini(struct sl_client_reply *reply);
 
 /* Reads a reply out of the bytes received so far; ended: the peer has closed. 1 whole, 0 more is needed, <0 err. */

@@ -18,6 +18,7 @@
 #include "runtime/cli/cli.h"
 #include "runtime/cli/commands.h"
 #include "runtime/cli/pages.h"
+#include "runtime/cli/tap.h"
 #include "runtime/config/process.h"
 #include "runtime/config/units.h"
 #include "runtime/control/control.h"
@@ -160,9 +161,15 @@ static int run_command(void *user, const char *path, const char *body, struct sl
     return sl_admin_command(run->host, path, body, json);
 }
 
+static int run_tap(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json)
+{
+    struct run *run = user;
+    return sl_tap_serve(run->host, path, ret_stream, json);
+}
+
 static int run_open_control(struct run *run, struct sl_err *err)
 {
-    struct sl_control_source source = {run, run_status, run_metrics, run_healthy, run_ready, run_command};
+    struct sl_control_source source = {run, run_status, run_metrics, run_healthy, run_ready, run_command, run_tap};
     struct sl_control_settings settings = {run->socket, run->process->control_listen, NULL};
     char *token = NULL;
     int status;

@@ -86,6 +86,15 @@ static const struct sl_option table_resume[] = {
     {NULL, NULL, NULL},
 };
 
+static const struct sl_option table_tap[] = {
+    {"limit", "COUNT", "End after this many records."},
+    {"rate", "COUNT", "At most this many records a second (default 100); what is above it is passed over."},
+    {"meta", NULL, "Show each record as JSON with its fate, partition, offset and key."},
+    TABLE_SOCKET,
+    TABLE_DATA_DIR,
+    {NULL, NULL, NULL},
+};
+
 static const struct sl_option table_spool[] = {
     TABLE_JSON,
     {NULL, NULL, NULL},
@@ -121,6 +130,8 @@ static const struct sl_command table[] = {
     {"cat", "spool TOPIC|PATH...", 1, 1000,
      "Print records: a topic of a closed spool, or the files of a landing or dead-letter folder.",
      "sluice cat sluice-data/landing | head", table_cat, NULL, sl_command_cat},
+    {"tap", "TOPOLOGY STAGE", 2, 2, "Show a live sample of the records that a stage of the running server lets out.",
+     "sluice tap company-bus parsed --limit 10", table_tap, NULL, sl_command_tap},
     {"audit", "FILE [LANDING_DIR...]", 1, 1000, "Read source and landing zone again and prove that each record came out once.",
      "sluice audit topologies/quickstart/topology.yaml", table_audit, NULL, sl_command_audit},
     {"spool", "check|repair DIR", 2, 2, "Look for damage in a closed spool; repair cuts it out, offsets keep their holes.",

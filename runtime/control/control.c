@@ -9,10 +9,12 @@
 #include <assert.h>
 #include <microhttpd.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/base/json_out.h"
 #include "runtime/control/listen.h"
 #include "runtime/control/page.h"
@@ -34,6 +36,7 @@ struct sl_control {
     char *socket, *token;
     uint64_t device, inode;
     uint16_t port;
+    atomic_bool closing; /* streams end */
 };
 
 struct control_request {
@@ -46,6 +49,13 @@ struct control_response {
     const char *type;
     struct sl_buf body;
     const char *allow; /* 405 */
+    struct sl_control_stream *stream; /* or NULL: body */
+};
+
+struct control_live { /* a stream being sent */
+    struct sl_control *control;
+    struct sl_control_stream *stream;
+    uint64_t sent_ns;
 };
 
 static const char control_json[] = "application/json", control_text[] = "text/plain; charset=utf-8";
@@ -145,6 +155,21 @@ static void route_command(struct sl_control *control, const char *path, const ch
         response->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
 }
 
+static void route_tap(struct sl_control *control, const char *path, const char *body, bool trusted,
+                      struct control_response *response)
+{
+    const struct sl_control_source *source = &control->source;
+    (void)body;
+    (void)trusted;
+    response->type = "application/x-ndjson";
+    if (source->tap == NULL)
+        control_fail(response, MHD_HTTP_NOT_FOUND, "this process offers no taps");
+    else if (source->tap(source->user, path, &response->stream, &response->body) != 0) {
+        response->status = MHD_HTTP_FORBIDDEN;
+        response->type = control_json;
+    }
+}
+
 struct control_route {
     const char *method, *path; /* a path that ends in '/' (but "/" itself) is a prefix */
     bool open;                 /* needs no token */
@@ -159,6 +184,7 @@ static const struct control_route control_routes[] = {
     {"GET", "/healthz", true, route_healthz},
     {"GET", "/readyz", true, route_readyz},
     {"POST", "/command/", false, route_command},
+    {"GET", "/tap/", false, route_tap},
 };
 
 static const struct control_route *control_find(const char *path, const char **ret_rest)
@@ -215,7 +241,49 @@ static bool control_admit(const struct control_place *place, bool trusted, const
 
 /* ---- one request ---- */
 
-static enum MHD_Result control_send(struct MHD_Connection *connection, struct control_response *response)
+/* A connection's own thread: it may wait here. Silence is broken by empty lines, which also tell whether the client is still there. */
+static ssize_t control_live_read(void *user, uint64_t at, char *to, size_t bytes)
+{
+    struct control_live *live = user;
+    int64_t got;
+    (void)at;
+    if (atomic_load(&live->control->closing))
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    got = live->stream->read(live->stream, to, bytes);
+    if (got < 0)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (got == 0 && sl_clock_now_ns() - live->sent_ns >= SL_NS_PER_S) {
+        *to = '\n';
+        got = 1;
+    }
+    if (got > 0)
+        live->sent_ns = sl_clock_now_ns();
+    return (ssize_t)got;
+}
+
+static void control_live_free(void *user)
+{
+    struct control_live *live = user;
+    live->stream->close(live->stream);
+    free(live);
+}
+
+static struct MHD_Response *control_stream(struct sl_control *control, struct control_response *response)
+{
+    struct control_live *live = calloc(1, sizeof(*live));
+    struct MHD_Response *made = NULL;
+    if (live != NULL) {
+        *live = (struct control_live){control, response->stream, sl_clock_now_ns()};
+        made = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 << 10, control_live_read, live, control_live_free);
+    }
+    if (made == NULL) {
+        response->stream->close(response->stream);
+        free(live);
+    }
+    return made;
+}
+
+static struct MHD_Response *control_body(struct control_response *response)
 {
     size_t bytes = 0;
     if (sl_buf_failed(&response->body)) {
@@ -226,10 +294,16 @@ static enum MHD_Result control_send(struct MHD_Connection *connection, struct co
     char *text = sl_buf_take(&response->body, &bytes);
     struct MHD_Response *made = MHD_create_response_from_buffer(text != NULL ? bytes : 0, text,
                                                                 text != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
-    if (made == NULL) {
+    if (made == NULL)
         free(text);
+    return made;
+}
+
+static enum MHD_Result control_send(struct sl_control *control, struct MHD_Connection *connection, struct control_response *response)
+{
+    struct MHD_Response *made = response->stream != NULL ? control_stream(control, response) : control_body(response);
+    if (made == NULL)
         return MHD_NO;
-    }
     (void)MHD_add_response_header(made, MHD_HTTP_HEADER_CONTENT_TYPE, response->type);
     (void)MHD_add_response_header(made, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     (void)MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
@@ -253,7 +327,7 @@ static void control_answer(struct control_place *place, const char *path, const 
     if (!control_admit(place, trusted, route, response)) {
         return;
     } else if (route == NULL) {
-        control_fail(response, MHD_HTTP_NOT_FOUND, "no such path; GET / /status /metrics /healthz /readyz, POST /command/NAME");
+        control_fail(response, MHD_HTTP_NOT_FOUND, "no such path; GET / /status /metrics /healthz /readyz /tap/TOPOLOGY/STAGE, POST /command/NAME");
     } else if (!control_method_fits(route, method)) {
         response->allow = route->method;
         control_fail(response, MHD_HTTP_METHOD_NOT_ALLOWED, strcmp(route->method, "GET") == 0 ? "only GET" : "only POST");
@@ -292,7 +366,7 @@ static enum MHD_Result control_handle(void *user, struct MHD_Connection *connect
     }
     struct control_response response = {.status = MHD_HTTP_OK, .type = control_json};
     control_answer(place, path, method, request, control_trusted(place, connection), &response);
-    return control_send(connection, &response);
+    return control_send(place->control, connection, &response);
 }
 
 static void control_completed(void *user, struct MHD_Connection *connection, void **context,
@@ -315,8 +389,8 @@ static int control_start(struct sl_control *control, struct control_place *place
 {
     place->control = control;
     place->local = local;
-    place->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
-                                     control_handle, place, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd,
+    place->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_ITC, 0,
+                                     NULL, NULL, control_handle, place, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd,
                                      MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONTROL_CONNECTIONS,
                                      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONTROL_SILENCE_S, MHD_OPTION_NOTIFY_COMPLETED,
                                      control_completed, NULL, MHD_OPTION_END);
@@ -388,6 +462,7 @@ struct sl_control *sl_control_close(struct sl_control *control)
     if (control == NULL)
         return NULL;
     assert(control->magic == CONTROL_MAGIC);
+    atomic_store(&control->closing, true);
     if (control->socket != NULL)
         sl_unlisten_unix(control->socket, control->device, control->inode);
     for (size_t i = 0; i < sizeof(control->places) / sizeof(control->places[0]); i++)

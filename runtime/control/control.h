@@ -1,8 +1,9 @@
 /* control.h: the control server: HTTP/1.1 and JSON on a Unix socket and, if asked for, on TCP behind a bearer token.
  *
- * Threads: one a listening place, made here; calls into the source come from them, one at a time (a lock inside), so a source
- * must hand over to the engine's threads by itself. Close returns after the last of them.
- * Routes: GET / (a page that shows the status), /status (JSON), /metrics (Prometheus text), /healthz, /readyz; POST /command/NAME.
+ * Threads: one a listening place and one a connection, made here; calls into the source come from them, one at a time (a lock inside), so a source
+ * must hand over to the engine's threads by itself; streams are read outside it. Close returns after the last of them.
+ * Routes: GET / (a page that shows the status), /status (JSON), /metrics (Prometheus text), /healthz, /readyz; POST /command/NAME; GET /tap/TOPOLOGY/STAGE[/RATE]:
+ * a stream of lines, an empty one each second in which nothing came.
  * Whatever fails is JSON: {"error": "…"} with 400, 401, 403, 404, 405, 413, 500 or 503.
  * Limits: bodies 1 MiB, 64 connections a place, 30 s of silence a connection.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -17,6 +18,13 @@
 
 struct sl_control;
 
+/* An answer without an end: lines as they come. Made by the source, closed by the server. */
+struct sl_control_stream {
+    /* Up to `bytes` bytes: their count; 0: nothing came in a tenth of a second; < 0: it is over. One thread, without the lock. */
+    int64_t (*read)(struct sl_control_stream *stream, char *to, size_t bytes);
+    void (*close)(struct sl_control_stream *stream);
+};
+
 /* What the server asks of the process. NULL slots: not offered (404). */
 struct sl_control_source {
     void *user;
@@ -27,6 +35,8 @@ struct sl_control_source {
     /* path: what stands behind /command/; body: NUL-terminated, "" without one. 0: json is the answer; 1: no such command (404);
      * < 0: it failed, json says how (500, or a default text where json is empty). */
     int (*command)(void *user, const char *path, const char *body, struct sl_buf *json);
+    /* path: what stands behind /tap/. 0, or < 0: refused, json says why (403). */
+    int (*tap)(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json);
 };
 
 struct sl_control_settings {

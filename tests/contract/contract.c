@@ -255,6 +255,8 @@ const char *contract_settings(const struct sl_head *head)
 {
     if (head == &sl_source_http.head) /* not the sink of that name */
         return "{ type: http, listen: \"127.0.0.1:0\", path: /logs }";
+    if (strcmp(head->name, "otlp") == 0)
+        return "{ type: otlp, listen: \"127.0.0.1:0\" }";
     if (strcmp(head->name, "syslog") == 0)
         return "{ type: syslog, listen: [\"udp://127.0.0.1:0\", \"tcp://127.0.0.1:0\"] }";
     if (strcmp(head->name, "file") == 0)

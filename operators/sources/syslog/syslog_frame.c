@@ -131,5 +131,7 @@ enum sl_syslog_step sl_syslog_frames_end(const struct sl_syslog_frames *frames, 
     if (frames->framing == SL_SYSLOG_OCTET)
         return bytes > 0 || frames->passing > 0 ? SL_SYSLOG_BROKEN : SL_SYSLOG_MORE;
     *ret_message = frame_line(data, bytes);
+    if (ret_message->bytes > frames->max + 1) /* digits that were not told yet */
+        ret_message->bytes = (uint32_t)frames->max + 1;
     return frames->passing_line || ret_message->bytes == 0 ? SL_SYSLOG_MORE : SL_SYSLOG_MESSAGE;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "runtime/engine/slot/slot_private.h"
+#include "runtime/engine/slot/tap.h"
 
 static int branch_walk(struct sl_slot *slot, const struct sl_node *node, struct sl_view *view, struct sl_err *err);
 
@@ -100,6 +101,8 @@ static int branch_walk(struct sl_slot *slot, const struct sl_node *node, struct 
     if (node->kind->head.reasons != NULL && branch_collect_dead(slot, node, view, err) != 0)
         return -(int)err->code;
     sl_view_compact(view);
+    if (slot->taps != NULL)
+        sl_slot_tap_view(slot, node->component, view);
     return branch_children(slot, node, view, err);
 }
 
@@ -245,6 +248,8 @@ static int branch_take(struct sl_slot *slot, uint32_t sink_index, const struct s
         sl_slot_rewind(slot, sink_index, err);
         return 0;
     }
+    if (slot->taps != NULL)
+        sl_slot_tap_items(slot, sink->component, view, slot->items, (uint32_t)count);
     if (sl_account_batch(slot->account, slot->batches, ledger, sink->component, view, fate, skip, slot->items,
                          (uint32_t)count, taken) != 0)
         return branch_budget(slot, err);
@@ -346,6 +351,8 @@ int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_b
         slot->sinks[s].views_count = 0;
     if (branch_root(slot, batch, &root, err) != 0)
         return -(int)err->code;
+    if (slot->taps != NULL)
+        sl_slot_tap_view(slot, source->component, &root);
     batch->partition->next = batch->next; /* before sinks take: a rewind may lower it again */
     if (branch_children(slot, source->tree, &root, err) != 0)
         return -(int)err->code;

@@ -200,6 +200,7 @@ struct sl_slot {
     uint64_t recover_at_ns, recover_backoff_ns;
     uint64_t zone_random[2];
     char *group;
+    struct sl_tap_ring *taps; /* tap.h: whoever looks; NULL: nobody */
     uint64_t paused_until_ns;
     uint64_t batches, records, bytes, commits, commit_failures, rewinds, gap_offsets;
     char waits_for[192];
