@@ -7,11 +7,11 @@
 #include "operators/stages/stages.h"
 
 static const struct sl_source_kind *const registry_sources[] = {
-    &sl_source_kafka, &sl_source_spool, &sl_source_file, &sl_source_http, &sl_source_syslog, &sl_source_stdin, &sl_source_generate, NULL,
+    &sl_source_kafka, &sl_source_spool, &sl_source_file, &sl_source_http, &sl_source_otlp, &sl_source_syslog, &sl_source_stdin, &sl_source_generate, NULL,
 };
 
 static const struct sl_op_kind *const registry_operators[] = {
-    &sl_op_parse, &sl_op_filter, &sl_op_route, &sl_op_sample,
+    &sl_op_parse, &sl_op_filter, &sl_op_route, &sl_op_sample, &sl_op_set, &sl_op_remove, &sl_op_rename, &sl_op_redact,
 #ifdef SLUICE_LUA
     &sl_op_lua,
 #endif

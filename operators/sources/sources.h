@@ -5,7 +5,7 @@
 
 #include "runtime/engine/op.h"
 
-extern const struct sl_source_kind sl_source_kafka, sl_source_spool, sl_source_generate, sl_source_file, sl_source_http, sl_source_stdin,
+extern const struct sl_source_kind sl_source_kafka, sl_source_spool, sl_source_generate, sl_source_file, sl_source_http, sl_source_otlp, sl_source_stdin,
     sl_source_syslog;
 
 #endif

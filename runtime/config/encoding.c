@@ -280,9 +280,9 @@ static void making_casts(struct making *making)
         }
         if (!known)
             making_refuse(making, &at, "types",
-                          sl_pool_printf(making->bind->pool, "%s%s%sallowed: string, number, bool, rfc3339, epoch_s, epoch_ms, epoch_ns",
+                          sl_pool_printf(making->bind->pool, "%s%s%s%s: string, number, bool, rfc3339, epoch_s, epoch_ms, epoch_ns",
                                          nearest.best != NULL ? "did you mean " : "", nearest.best != NULL ? nearest.best : "",
-                                         nearest.best != NULL ? "? " : ""),
+                                         nearest.best != NULL ? "? " : "", nearest.best != NULL ? "Allowed" : "allowed"),
                           sl_pool_printf(making->bind->pool, "\"%.64s\" is no type", pair->value));
     }
 }

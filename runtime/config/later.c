@@ -18,12 +18,9 @@ const struct sl_later sl_later_sink[] = {
 
 const struct sl_later sl_later_process[] = {{NULL, NULL}};
 
-const struct sl_later sl_later_sources[] = {
-    {"otlp", "send NDJSON to a source of type http"},
-    {NULL, NULL}};
+const struct sl_later sl_later_sources[] = {{NULL, NULL}};
 
 const struct sl_later sl_later_operators[] = {
-    {"redact", "mask the field where the records are made"},
     {"plugin", "say it with filter, route or sample"},
     {"dedupe", "leave it out"},
     {NULL, NULL}};
