@@ -22,7 +22,6 @@ const struct sl_later sl_later_sources[] = {{NULL, NULL}};
 
 const struct sl_later sl_later_operators[] = {
     {"plugin", "say it with filter, route or sample"},
-    {"dedupe", "leave it out"},
     {NULL, NULL}};
 
 const struct sl_later sl_later_sinks[] = {
