@@ -95,7 +95,9 @@ static void sim_init(struct sim *sim)
         model.twice_permille = (uint32_t)sim_random(sim, 50);
     }
     model.empty_poll_permille = (uint32_t)sim_random(sim, 300);
-    sim->kind = sim_topology_of(sim_random(sim, 1 << 16));
+    sim->kind = sim_topology_of(sim_random(sim, 1 << 16), sim->settings.sick);
+    if (sim->kind->sick)
+        sim_sick_begin(sim);
     sim->unix_base_ms = 1700000000000;
     sim->model = sl_model_new(&model);
     sl_model_time(sim->model, 0, sim->unix_base_ms);
@@ -152,6 +154,10 @@ static void sim_stuck(struct sim *sim, const char *what)
                       process->slots[s].jobs != NULL || process->slots[s].ran != NULL,
                       process->slots[s].due_ns == UINT64_MAX ? -1 : (long long)(process->slots[s].due_ns / SIM_MS),
                       (unsigned long long)status.commit_failures);
+            for (uint32_t q = 0; q < status.queues_count; q++)
+                sim_trace(sim, "%s slot %u: its queue: %llu records, %llu bytes, %llu lost", process->node, s,
+                          (unsigned long long)status.queues[q].records, (unsigned long long)status.queues[q].bytes,
+                          (unsigned long long)status.queues[q].lost);
             sl_slot_status_fini(&status);
         }
     }

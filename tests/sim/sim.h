@@ -15,6 +15,7 @@ struct sim_settings {
     uint64_t seed;
     bool trace;  /* every fault, every log line of the slots, to stdout */
     bool quick;  /* fewer records */
+    bool sick;   /* topologies with a queue before a back-end that falls ill */
 };
 
 struct sim_result {

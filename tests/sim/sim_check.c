@@ -117,7 +117,8 @@ static int check_line(void *user, struct sl_slice line, struct sl_err *err)
     struct sim_record *record = &sim->records[number];
     if (record->seen[walk->sink] < 255)
         record->seen[walk->sink]++;
-    if (walk->last[record->partition] >= (int64_t)number)
+    if (walk->last[record->partition] >= (int64_t)number &&
+        !(sim->kind->sick && sim->kind->sinks[walk->sink].due == SIM_DUE_INVALID)) /* letters of refused records come when they come */
         sim_fail(sim, "%s: %s: record %u of partition %u comes after %lld", walk->process->node, walk->path, number,
                  record->partition, (long long)walk->last[record->partition]);
     walk->last[record->partition] = number;
@@ -265,6 +266,14 @@ static void check_count(struct sim *sim, uint32_t number, uint32_t sink)
     const struct sim_record *record = &sim->records[number];
     bool due = check_is_due(record, sim->kind->sinks[sink].due) && !record->refused;
     uint32_t least = due && record->durable ? 1 : 0, most = due ? 1 : 0, seen = record->seen[sink];
+    bool useful = check_is_due(record, SIM_DUE_USEFUL) && !record->refused, letter = useful && sim_sick_refuses(sim, number);
+    if (sim->kind->sinks[sink].backend) { /* under one key, so however often it came, it is there once */
+        least = sim_sick_keeps(sim, number) ? least : 0;
+        most = due && sim_sick_keeps(sim, number) ? 255 : 0;
+    } else if (sim->kind->sinks[sink].due == SIM_DUE_INVALID && letter) { /* keyed by its origin too (rule J3) */
+        least = record->durable ? 1 : 0;
+        most = 255;
+    }
     if (seen < least)
         sim_fail(sim, "record %u of partition %u (process %u) is lost at %s", number, record->partition, record->process,
                  sim->kind->sinks[sink].name);
@@ -363,6 +372,33 @@ static bool check_committed_spool(struct sim *sim)
     return true;
 }
 
+/* A sink that is not required holds no offset: what its queue holds is waited for here. */
+static bool check_delivered(const struct sim *sim)
+{
+    for (uint32_t s = 0; s < sim->kind->sinks_count; s++)
+        for (uint32_t i = 0; sim->kind->sinks[s].backend && i < sim->records_count; i++)
+            if (sim->records[i].durable && !sim->records[i].refused && check_is_due(&sim->records[i], sim->kind->sinks[s].due) &&
+                sim_sick_keeps(sim, i) && sim->records[i].seen[s] == 0)
+                return false;
+    return true;
+}
+
+/* And so are records that it refuses: each is to become a letter before its queue lets go of it. */
+static bool check_queues_empty(const struct sim *sim)
+{
+    uint64_t records = 0;
+    for (uint32_t p = 0; sim->kind->sick && p < sim->processes_count; p++)
+        for (uint32_t s = 0; s < sim->processes[p].slots_count; s++) {
+            struct sl_slot_status status;
+            if (sl_slot_status(sim->processes[p].slots[s].slot, &status) != 0)
+                return false;
+            for (uint32_t q = 0; q < status.queues_count; q++)
+                records += status.queues[q].records;
+            sl_slot_status_fini(&status);
+        }
+    return records == 0;
+}
+
 bool sim_check_all_committed(struct sim *sim)
 {
     if (sim->now_ns < sim->seen_ns + 100 * SIM_MS)
@@ -371,5 +407,5 @@ bool sim_check_all_committed(struct sim *sim)
     for (uint32_t p = 0; p < sim->processes_count; p++)
         if (!sim->processes[p].up || sim->now_ns < sim->processes[p].stopped_until_ns)
             return false; /* it may have files to give their names */
-    return (sim->kind->kafka ? check_committed_kafka(sim) : check_committed_spool(sim)) && sim_check_absent(sim) == NULL;
+    return check_delivered(sim) && check_queues_empty(sim) && (sim->kind->kafka ? check_committed_kafka(sim) : check_committed_spool(sim)) && sim_check_absent(sim) == NULL;
 }

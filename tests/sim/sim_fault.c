@@ -111,6 +111,11 @@ static void fault_next(struct sim *sim)
     const struct fault_row *row = &fault_rows[sim_random(sim, rows)];
     struct sim_process *process = fault_victim(sim);
     sim->faults_done++;
+    if (sim->kind->sick && sim_lot(sim, 300)) {
+        sim->hangs_until_ns = sim->now_ns + (1 + sim_random(sim, 20000)) * SIM_MS;
+        sim_trace(sim, "the back-end hangs until %llu ms", (unsigned long long)(sim->hangs_until_ns / SIM_MS));
+        return;
+    }
     if (process != NULL && (!row->kafka || sim->kind->kafka))
         row->happen(sim, process);
 }

@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "runtime/engine/drive.h"
+#include "runtime/engine/op.h"
 #include "runtime/kafka/klog.h"
 #include "runtime/store/data_dir.h"
 #include "runtime/store/spool.h"
@@ -35,11 +36,13 @@ struct sim_sink {
     const char *name, *dir; /* dir NULL: a Kafka sink, into topic */
     const char *topic;
     enum sim_due due;
+    bool backend; /* sim_sick.c; dir and topic NULL */
 };
 
 struct sim_topology { /* a kind of world */
     const char *name, *text;
-    bool kafka;
+    bool kafka, sick; /* sick: with a back-end that falls ill, before it a queue */
+    bool sick_drops;  /* what it refuses is dropped, else a dead letter */
     struct sim_sink sinks[SIM_SINKS_MAX];
     uint32_t sinks_count;
     struct sl_topology *topology;
@@ -50,6 +53,7 @@ struct sim_record {
     bool valid, debug;
     bool asked, refused, durable; /* spool: appended; the answer; Kafka: durable at once */
     uint8_t seen[SIM_SINKS_MAX];
+    char key[64]; /* under which the back-end has it */
 };
 
 struct sim_slot {
@@ -110,6 +114,8 @@ struct sim {
     uint64_t faults_at_ns[SIM_FAULTS_MAX]; /* ascending */
     uint32_t faults_count, faults_done;
     uint64_t down_until_ns;
+    bool sick_good;          /* the back-end is only slow */
+    uint64_t hangs_until_ns; /* it answers nothing */
     uint64_t commits_read; /* of the commit topic, by sim_check_commits */
     struct sim_wait *waits;
     char *names[SIM_NAMES_MAX]; /* "PROCESS/SINK/FINAL" of every flush entry ever committed */
@@ -137,7 +143,14 @@ void sim_faults(struct sim *sim);
 void sim_faults_end(struct sim *sim);
 
 /* sim_topology.c */
-const struct sim_topology *sim_topology_of(uint64_t lot);
+const struct sim_topology *sim_topology_of(uint64_t lot, bool sick);
+
+/* sim_sick.c */
+extern const struct sl_sink_kind sim_sink_sick;
+void sim_sick_begin(struct sim *sim);
+/* The back-end will never take it, and it becomes a letter. */
+bool sim_sick_refuses(const struct sim *sim, uint32_t number);
+bool sim_sick_keeps(const struct sim *sim, uint32_t number);
 
 /* sim_process.c */
 void sim_process_init(struct sim *sim, uint32_t index);

@@ -8,10 +8,11 @@
 #include "tests/sim/sim.h"
 
 static struct sim_result main_sum;
+static bool main_sick;
 
 static int main_one(uint64_t seed, bool trace)
 {
-    struct sim_settings settings = {.seed = seed, .trace = trace};
+    struct sim_settings settings = {.seed = seed, .trace = trace, .sick = main_sick};
     struct sim_result result;
     sim_run(&settings, &result);
     main_sum.steps += result.steps;
@@ -55,7 +56,8 @@ static int main_file(const char *path)
 
 static int main_usage(void)
 {
-    (void)fprintf(stderr, "usage: sim --seed N | --seeds FROM COUNT | --file PATH\n"
+    (void)fprintf(stderr, "usage: sim [--sick] --seed N | --seeds FROM COUNT | --file PATH\n"
+                          "  --sick               with a queue before a back-end that falls ill\n"
                           "  --seed N             one seed with its trace\n"
                           "  --seeds FROM COUNT   COUNT seeds; FROM \"env\" takes SLUICE_SEED, else 1\n"
                           "  --file PATH          the seeds in a file, one a line\n");
@@ -73,6 +75,11 @@ static uint64_t main_from(const char *text)
 int main(int argc, char **argv)
 {
     int broken;
+    if (argc > 1 && strcmp(argv[1], "--sick") == 0) {
+        main_sick = true;
+        argc--;
+        argv++;
+    }
     if (sim_topologies_load() != 0)
         return 1;
     if (argc == 3 && strcmp(argv[1], "--seed") == 0)

@@ -306,6 +306,8 @@ void sim_process_start(struct sim_process *process)
     process->stopped_until_ns = 0;
     process->starts++;
     sim->result->restarts++;
+    if (sim->kind->sick && !sim->quiet) /* `consumers:` was changed: queues of slots that are no more are adopted */
+        process->slots_count = 1 + (uint32_t)sim_random(sim, sim->slots);
     if (!sim->quiet && sim_lot(sim, 200)) /* dies while it starts, or soon after */
         sim_process_doom(process, 150);
     process->client = sl_model_client_new(sim->model, process_operation, process);
@@ -350,6 +352,8 @@ static void process_turn(struct sim_slot *slot)
     slot->woken = false;
     uint64_t wait_ns = sl_slot_turn(slot->slot);
     slot->due_ns = wait_ns == UINT64_MAX || wait_ns > 3600 * SIM_S ? UINT64_MAX : sim->now_ns + wait_ns;
+    if (sim->kind->sick) /* it may have appended to a queue; in production the writer's thread is signalled */
+        slot->process->spool_at_ns = sim->now_ns;
 }
 
 static bool process_died(struct sim_process *process)

@@ -51,6 +51,74 @@ static struct sim_topology sim_topologies[] = {
      .sinks_count = 4},
 };
 
+#define SIM_SICK_SINKS                                                                                                 \
+    {{"landing", "landing", NULL, SIM_DUE_VALID, false}, {"dead_letters", "dead", NULL, SIM_DUE_INVALID, false},        \
+     {"sick", NULL, NULL, SIM_DUE_USEFUL, true}}
+#define SIM_SICK_LANDING                                                                                               \
+    "  landing: { type: files, inputs: [parsed], dir: landing, path: \"s={service}\", compression: none,"              \
+    " roll: { bytes: 64KiB, every: 2s } }\n"
+
+static struct sim_topology sim_topologies_sick[] = {
+    {.name = "spool to a sick sink, not required",
+     .sick = true,
+     .text = "name: sim\n"
+             "sources:\n"
+             "  in: { type: spool, topic: input }\n" SIM_MIDDLE "sinks:\n" SIM_SICK_LANDING
+             "  sick: { type: sick, inputs: [useful], required: false, queue: { bytes: 1MiB } }\n" SIM_END
+             "commit: { every: 300ms }\n",
+     .sinks = SIM_SICK_SINKS,
+     .sinks_count = 3},
+    {.name = "kafka to a sick sink, not required",
+     .kafka = true,
+     .sick = true,
+     .text = "name: sim\n"
+             "sources:\n"
+             "  in: { type: kafka, brokers: [\"sim:9092\"], topics: [\"in\"], group: g }\n" SIM_MIDDLE "sinks:\n" SIM_SICK_LANDING
+             "  sick: { type: sick, inputs: [useful], required: false }\n" SIM_END
+             "commit: { every: 300ms }\n",
+     .sinks = SIM_SICK_SINKS,
+     .sinks_count = 3},
+    {.name = "kafka to a sick sink, required",
+     .kafka = true,
+     .sick = true,
+     .text = "name: sim\n"
+             "sources:\n"
+             "  in: { type: kafka, brokers: [\"sim:9092\"], topics: [\"in\"], group: g }\n" SIM_MIDDLE "sinks:\n" SIM_SICK_LANDING
+             "  sick: { type: sick, inputs: [useful], when_full: spool, retry: { backoff_max: 3s } }\n" SIM_END
+             "commit: { every: 300ms }\n",
+     .sinks = SIM_SICK_SINKS,
+     .sinks_count = 3},
+    {.name = "spool to a sick sink, required",
+     .sick = true,
+     .sick_drops = true,
+     .text = "name: sim\n"
+             "sources:\n"
+             "  in: { type: spool, topic: input }\n" SIM_MIDDLE "sinks:\n" SIM_SICK_LANDING
+             "  sick: { type: sick, inputs: [useful], when_full: spool, on_refused: drop }\n" SIM_END
+             "commit: { every: 300ms }\n",
+     .sinks = SIM_SICK_SINKS,
+     .sinks_count = 3},
+};
+
+enum { SIM_TOPOLOGIES_SICK = sizeof(sim_topologies_sick) / sizeof(sim_topologies_sick[0]), SIM_KINDS_MAX = 64 };
+
+/* The operators that are built in, and the sick sink. */
+static const struct sl_registry *topology_registry(void)
+{
+    static const struct sl_sink_kind *sinks[SIM_KINDS_MAX];
+    static struct sl_registry registry;
+    uint32_t count = 0;
+
+    while (sl_registry_builtin.sinks[count] != NULL && count + 2 < SIM_KINDS_MAX) {
+        sinks[count] = sl_registry_builtin.sinks[count];
+        count++;
+    }
+    sinks[count] = &sim_sink_sick;
+    registry = sl_registry_builtin;
+    registry.sinks = sinks;
+    return &registry;
+}
+
 enum { SIM_TOPOLOGIES = sizeof(sim_topologies) / sizeof(sim_topologies[0]) };
 
 static int topology_load(struct sim_topology *kind)
@@ -61,7 +129,7 @@ static int topology_load(struct sim_topology *kind)
     if (fd < 0 || write(fd, kind->text, strlen(kind->text)) != (ssize_t)strlen(kind->text))
         goto out;
     sl_diags_init(&diags);
-    status = sl_topology_load(path, &sl_registry_builtin, NULL, &diags, &kind->topology);
+    status = sl_topology_load(path, topology_registry(), NULL, &diags, &kind->topology);
     for (uint32_t i = 0; i < diags.count; i++)
         (void)fprintf(stderr, "%s:%u:%u: %s (%s)\n", kind->name, diags.items[i].line, diags.items[i].column, diags.items[i].text,
                       diags.items[i].remedy != NULL ? diags.items[i].remedy : "");
@@ -78,6 +146,8 @@ int sim_topologies_load(void)
     int status = 0;
     for (size_t i = 0; i < SIM_TOPOLOGIES && status == 0; i++)
         status = topology_load(&sim_topologies[i]);
+    for (size_t i = 0; i < SIM_TOPOLOGIES_SICK && status == 0; i++)
+        status = topology_load(&sim_topologies_sick[i]);
     return status;
 }
 
@@ -85,9 +155,13 @@ void sim_topologies_free(void)
 {
     for (size_t i = 0; i < SIM_TOPOLOGIES; i++)
         sim_topologies[i].topology = sl_topology_free(sim_topologies[i].topology);
+    for (size_t i = 0; i < SIM_TOPOLOGIES_SICK; i++)
+        sim_topologies_sick[i].topology = sl_topology_free(sim_topologies_sick[i].topology);
 }
 
-const struct sim_topology *sim_topology_of(uint64_t lot)
+const struct sim_topology *sim_topology_of(uint64_t lot, bool sick)
 {
+    if (sick)
+        return &sim_topologies_sick[lot % SIM_TOPOLOGIES_SICK];
     return &sim_topologies[lot % SIM_TOPOLOGIES];
 }

@@ -150,7 +150,8 @@ void sl_queue_mail_close(struct sl_queue_mail *mail);
 /* ---- queue_pump.c ---- */
 bool sl_queue_behind(const struct sl_queue *queue);
 bool sl_queue_sink_takes(const struct sl_queue *queue);
-/* Gives the sink what it takes. Returns true where more could be done at once. */
+/* Gives the sink what it takes. Returns true where a turn is wanted at once: for more, or for the sink, which was given something
+ * behind its turn. */
 bool sl_queue_pump(struct sl_queue *queue);
 /* Entries at the head that are over leave; marks of what is done follow. */
 void sl_queue_reap(struct sl_queue *queue);

@@ -593,10 +593,10 @@ bool sl_queue_pump(struct sl_queue *queue)
         entry = part == NULL ? pump_idle_entry(queue) : NULL;
         if (part == NULL && entry == NULL) {
             pump_rest(queue);
-            return false;
+            return loads > 0;
         }
         if (!sl_queue_sink_takes(queue) && (part == NULL || part->head_unix_ms != 0 || queue->slot->now_ns < queue->retry_at_ns))
-            return false; /* but how old its head is should be known */
+            return loads > 0; /* but how old its head is should be known */
         if (!pump_ready(queue))
             return false;
         if (part != NULL && pump_part(queue, part) < 0)

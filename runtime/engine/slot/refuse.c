@@ -69,6 +69,7 @@ void sl_slot_refused(struct sl_slot *slot, void *self, const struct sl_refused *
     refusal->sink = sink;
     refusal->next = slot->refusals;
     slot->refusals = refusal;
+    slot->env.wake(slot->env.user);
 }
 
 static void refuse_account_letter(struct sl_slot *slot, struct sl_refusal *refusal)
@@ -139,7 +140,7 @@ static bool refuse_partition(struct sl_slot *slot, const struct sl_refusal *refu
     return true;
 }
 
-void sl_slot_refuse_turn(struct sl_slot *slot)
+void sl_slot_refuse_turn(struct sl_slot *slot, uint64_t *wake_ns)
 {
     struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
 
@@ -160,6 +161,7 @@ void sl_slot_refuse_turn(struct sl_slot *slot)
             sl_slot_rewind(slot, slot->dead_sink, &err);
             return;
         }
+        *wake_ns = 0; /* the letters' sink has yet to say when it wants its turn */
         refuse_account_letter(slot, refusal);
         if (!dead->flushed) {
             refuse_done(slot, refusal, SL_ACK);

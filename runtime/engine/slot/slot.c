@@ -495,7 +495,7 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
     sl_slot_recover_turn(slot, &wake_ns);
     if (slot->recovered)
         slot_sinks_turn(slot, &wake_ns);
-    sl_slot_refuse_turn(slot);
+    sl_slot_refuse_turn(slot, &wake_ns);
     if (slot->state == SL_SLOT_RUNNING && slot->recovered)
         slot_read(slot, &wake_ns);
     if (slot->recovered)

@@ -263,7 +263,7 @@ bool sl_slot_queue_partition(struct sl_slot *slot, uint32_t sink, const struct s
                              const struct sl_partition **ret_partition);
 void sl_slot_queue_status(const struct sl_slot *slot, uint32_t sink, struct sl_slot_queue_status *ret_status);
 /* refuse.c */
-void sl_slot_refuse_turn(struct sl_slot *slot);
+void sl_slot_refuse_turn(struct sl_slot *slot, uint64_t *wake_ns);
 void sl_slot_refuse_sealed(struct sl_slot *slot);    /* the dead letters' flush was sealed */
 void sl_slot_refuse_committed(struct sl_slot *slot); /* and committed */
 void sl_slot_refuse_lost(struct sl_slot *slot, bool sealed_too);
