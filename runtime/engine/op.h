@@ -111,6 +111,7 @@ static inline uint32_t sl_op_flags_of(const struct sl_op_kind *kind, const void 
 enum sl_source_flags {
     SL_SOURCE_KAFKA = 1,  /* commits through its own Kafka consumer (commit domain), else through the local commit log */
     SL_SOURCE_ENDS = 2,   /* can be at its end */
+    SL_SOURCE_JOINS = 4,  /* a record may be several lines, joined in time: reading again may find other records (config_flags) */
 };
 
 struct sl_source_kind {
@@ -144,6 +145,7 @@ struct sl_source_kind {
     /* In a turn in which poll() is not called (back-pressure, draining, failed): hears what the group wants, reads nothing. NULL: has
      * nothing to hear. */
     void (*serve)(void *self);
+    uint32_t (*config_flags)(const void *config); /* further flags, by its settings; may be NULL */
 };
 
 /* ---- sinks ---- */

@@ -53,6 +53,9 @@ void sl_slot_hold(struct sl_slot *slot, struct sl_partition *partition, const st
 int sl_slot_reincarnate(struct sl_slot *slot, struct sl_partition *partition, uint64_t start, struct sl_err *err);
 /* Offsets between next and `to` can no longer be had (retention, spool damage): a gap row in the ledger (rule A2). */
 void sl_slot_gap(struct sl_slot *slot, struct sl_partition *partition, uint64_t to, const char *why);
+/* The first offset above `after` at which some sink stands; UINT64_MAX: none. A source that joins what stands in the partition into
+ * records must not join across it: a sink that has the first part already would never get the second. */
+uint64_t sl_slot_boundary(const struct sl_slot *slot, const struct sl_partition *partition, uint64_t after);
 /* Sources: partitions are being taken away. With commit: flush and commit first, within 2 s (rule I1); without: everything of
  * them not yet committed is abandoned. done(user) is called when they are released; the partitions are invalid then. */
 void sl_slot_revoke(struct sl_slot *slot, struct sl_partition *const *partitions, uint32_t count, bool commit,

@@ -132,6 +132,14 @@ int sl_slot_assign(struct sl_slot *opaque, void *source, const char *topic, cons
     return 0;
 }
 
+uint64_t sl_slot_boundary(const struct sl_slot *opaque, const struct sl_partition *partition, uint64_t after)
+{
+    const struct fake_slot *slot = (const struct fake_slot *)(const void *)opaque;
+
+    (void)partition;
+    return slot->boundary > after ? slot->boundary : UINT64_MAX;
+}
+
 void sl_slot_hold(struct sl_slot *opaque, struct sl_partition *partition, const struct sl_err *why)
 {
     struct fake_slot *slot = (struct fake_slot *)(void *)opaque;

@@ -23,6 +23,7 @@ struct fake_slot {
     uint32_t count;
     struct fake_mark marks[FAKE_PARTITIONS];
     uint32_t marks_count;
+    uint64_t boundary; /* where another sink stands; 0: nowhere */
     uint32_t gaps, holds, revokes, logs;
     char held_why[512], log_text[512], gap_why[256];
     uint64_t tallies[16];

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "operators/sources/file/file_glob.h"
+#include "operators/sources/multiline.h"
 #include "operators/sources/sources.h"
 #include "tests/support/fake_slot.c"
 
@@ -73,6 +74,8 @@ static void rig_init(struct rig *rig)
     assert_int_equal(sl_arena_init(&rig->arena, 1 << 18, 1 << 20), 0);
 }
 
+static const struct sl_multiline_config *rig_share_joined;
+
 static int rig_share(struct rig *rig, const char *pattern, int read, struct sl_err *err)
 {
     struct sl_strings paths = {rig->patterns, 1};
@@ -81,6 +84,8 @@ static int rig_share(struct rig *rig, const char *pattern, int read, struct sl_e
     rig->config = calloc(1, sl_source_file.head.config_bytes);
     set_config(rig->config, "paths", &paths, sizeof(paths));
     set_config(rig->config, "read", &read, sizeof(read));
+    if (rig_share_joined != NULL)
+        set_config(rig->config, "multiline", rig_share_joined, sizeof(*rig_share_joined));
     assert_int_equal(sl_source_file.head.check(rig->config, err), 0);
     return sl_source_file.head.share(&rig->slot.api, rig->config, &rig->slot.api.shared, err);
 }
@@ -551,6 +556,163 @@ static void test_patterns_descend_folders(void **state)
     rig_fini(&rig);
 }
 
+/* ---- lines that are joined ---- */
+
+static void rig_join(struct rig *rig, const char *pattern, int read, const char *start, uint64_t max_lines)
+{
+    static const char *const java[] = {"java"};
+    struct sl_multiline_config multiline = {.start = start, .timeout = 5000000000, .max_lines = max_lines};
+    struct sl_err err = {.code = SL_OK};
+
+    if (start == NULL)
+        multiline.stack_traces = (struct sl_strings){java, 1};
+    rig_share_joined = &multiline;
+    if (rig_share(rig, pattern, read, &err) != 0)
+        fail_msg("%s", err.text);
+    rig_share_joined = NULL;
+    rig->self = calloc(1, sl_source_file.head.self_bytes);
+    assert_int_equal(sl_source_file.open(rig->self, &rig->slot.api, rig->config, (struct sl_slot *)&rig->slot, &err), 0);
+    assert_int_equal(sl_source_file.config_flags(rig->config), SL_SOURCE_JOINS);
+}
+
+/* What comes now, without the clock moving on by itself. */
+static const char *rig_now(struct rig *rig, uint64_t later_ns)
+{
+    static char text[4096];
+    size_t at = 0;
+
+    rig->slot.now_ns += later_ns;
+    while (rig_poll(rig) == 1)
+        for (uint32_t i = 0; i < rig->batch.count; i++) {
+            memcpy(text + at, rig->batch.raw[i].data, rig->batch.raw[i].bytes);
+            at += rig->batch.raw[i].bytes;
+            text[at++] = '|';
+        }
+    text[at] = '\0';
+    return text;
+}
+
+static void test_a_trace_is_one_record_with_its_line_ends(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\nERROR\r\njava.lang.Error: x\r\n\tat f\r\n\tat g\nnext\n\tat h\n\tat end");
+    rig_join(&rig, "a.log", ONCE, NULL, 1000);
+    assert_string_equal(rig_read(&rig), "one|ERROR\r\njava.lang.Error: x\r\n\tat f\r\n\tat g|next\n\tat h\n\tat end|");
+    assert_int_equal(sl_source_file.at_end(rig.self), 1);
+    rig.slot.partitions[0]->next = 4; /* and the same again */
+    assert_int_equal(sl_source_file.seek(rig.self, rig.slot.partitions[0], 4, NULL), 0);
+    assert_string_equal(rig_read(&rig), "ERROR\r\njava.lang.Error: x\r\n\tat f\r\n\tat g|next\n\tat h\n\tat end|");
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_an_open_record_waits_for_its_time_out(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\nERROR\n");
+    rig_join(&rig, "a.log", FOLLOW, NULL, 1000);
+    assert_string_equal(rig_now(&rig, 0), "one|");
+    assert_string_equal(rig_now(&rig, 4000000000), "");
+    rig_append(&rig, "a.log", "java.lang.Error\n");
+    assert_string_equal(rig_now(&rig, 200000000), "");
+    assert_string_equal(rig_now(&rig, 4900000000), ""); /* the clock began anew with the line */
+    rig_append(&rig, "a.log", "\tat");
+    assert_string_equal(rig_now(&rig, 200000000), "ERROR\njava.lang.Error|"); /* a part of a line does not count */
+    rig_append(&rig, "a.log", " late\n\tat later\n");
+    assert_string_equal(rig_now(&rig, 200000000), "");
+    rig_append(&rig, "a.log", "two\n");
+    assert_string_equal(rig_now(&rig, 200000000), "\tat late\n\tat later|");
+    assert_int_equal(sl_source_file.at_end(rig.self), 0);
+    assert_string_equal(rig_now(&rig, 200000000), "two|"); /* --once does not wait */
+    assert_string_equal(rig_now(&rig, 200000000), "");
+    assert_int_equal(sl_source_file.at_end(rig.self), 1);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_no_record_reaches_across_the_place_of_a_sink(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "ERROR\n\tat f\n\tat g\n\tat h\nnext\n");
+    rig.slot.boundary = 12; /* another sink has "ERROR\n\tat f\n", split there by a time-out */
+    rig_join(&rig, "a.log", ONCE, NULL, 1000);
+    assert_string_equal(rig_read(&rig), "ERROR\n\tat f|\tat g\n\tat h|next|");
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_a_restart_goes_on_behind_a_joined_record(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\nERROR\n\tat f\nnext\n");
+    rig_join(&rig, "a.log", FOLLOW, NULL, 1000);
+    assert_string_equal(rig_now(&rig, 0), "one|ERROR\n\tat f|");
+    rig_close(&rig);
+    rig_join(&rig, "a.log", FOLLOW, NULL, 1000); /* the mark's record is found again, all its lines (rule A1) */
+    assert_string_equal(rig_read(&rig), "next|");
+    assert_int_equal(rig.slot.tallies[0], 0);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_joined_records_have_their_limits(void **state)
+{
+    static char line[600001];
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "> 1\n2\n3\n4\n> 5\n");
+    rig_join(&rig, "a.log", ONCE, "^>", 3);
+    assert_string_equal(rig_read(&rig), "> 1\n2\n3|4|> 5|");
+    rig_close(&rig);
+    memset(line, 'x', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    rig_put(&rig, "b.log", "> 1\n", 4, O_TRUNC);
+    for (int i = 0; i < 3; i++)
+        rig_put(&rig, "b.log", line, sizeof(line), O_APPEND);
+    rig_put(&rig, "b.log", "> 2\n", 4, O_APPEND);
+    rig_join(&rig, "b.log", ONCE, "^>", 1000);
+    assert_int_equal(rig_poll(&rig), 1); /* max_record is 1 MiB */
+    assert_int_equal(rig.batch.raw[0].bytes, 600004);
+    assert_int_equal(rig_poll(&rig), 1);
+    assert_int_equal(rig.batch.raw[0].bytes, 600000);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+/* Any cut of the file into appends gives the same records, while nothing times out. */
+static void test_records_do_not_depend_on_how_the_file_grew(void **state)
+{
+    static const char text[] = "one\nERROR\njava.lang.Error: x\n\tat f\n\n\tat g\ntwo\nthree\nCaused by: y\n\tat h\nfour\n";
+    char all[256], expected[256];
+    (void)state;
+    for (size_t cut = 1; cut <= sizeof(text) - 1; cut++) {
+        struct rig rig;
+        size_t at;
+        rig_init(&rig);
+        rig_put(&rig, "a.log", text, cut, O_TRUNC);
+        rig_join(&rig, "a.log", FOLLOW, NULL, 1000);
+        at = (size_t)sprintf(all, "%s", rig_now(&rig, 0));
+        rig_put(&rig, "a.log", text + cut, sizeof(text) - 1 - cut, O_APPEND);
+        at += (size_t)sprintf(all + at, "%s", rig_now(&rig, 200000000));
+        (void)sprintf(all + at, "%s", rig_now(&rig, 6000000000));
+        if (cut == 1)
+            (void)strcpy(expected, all);
+        assert_string_equal(all, expected);
+        rig_close(&rig);
+        rig_fini(&rig);
+    }
+    assert_string_equal(expected, "one|ERROR\njava.lang.Error: x\n\tat f|\n\tat g|two|three\nCaused by: y\n\tat h|four|");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +732,12 @@ int main(void)
         cmocka_unit_test(test_a_missing_file_is_refused_with_read_once),
         cmocka_unit_test(test_the_files_are_counted_for_the_number_of_consumers),
         cmocka_unit_test(test_patterns_descend_folders),
+        cmocka_unit_test(test_a_trace_is_one_record_with_its_line_ends),
+        cmocka_unit_test(test_an_open_record_waits_for_its_time_out),
+        cmocka_unit_test(test_no_record_reaches_across_the_place_of_a_sink),
+        cmocka_unit_test(test_a_restart_goes_on_behind_a_joined_record),
+        cmocka_unit_test(test_joined_records_have_their_limits),
+        cmocka_unit_test(test_records_do_not_depend_on_how_the_file_grew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@ enum source_read { SOURCE_FOLLOW, SOURCE_ONCE };
 struct source_config {
     struct sl_strings paths, exclude;
     int read; /* enum source_read */
+    struct sl_multiline_config multiline;
 };
 
 struct source;
@@ -55,6 +56,9 @@ static const struct sl_field source_fields[] = {
     SL_FIELD(source_config, read, SL_F_ENUM, .def = "follow", .values = source_reads,
              .help = "follow: wait for more lines and more files; once: read what is there to its end, the last line even without "
                      "a newline."),
+    SL_FIELD(source_config, multiline, SL_F_STRUCT, .sub = sl_multiline_fields,
+             .help = "Joins lines to records: stack traces, or by a pattern. Their line ends stay in the record; sinks of lines write them as \\n with "
+                     "codec json, as blanks with codec raw."),
     {0},
 };
 
@@ -76,7 +80,7 @@ static int source_check(const void *config, struct sl_err *err)
         if (path[0] == '\0' || path[strlen(path) - 1] == '/')
             return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "paths: \"%s\" names no file; end it with a file name or a pattern such as *.log", path);
     }
-    return 0;
+    return sl_multiline_check(&c->multiline, err);
 }
 
 static int source_share(const struct sl_api *api, const void *config, void **ret_shared, struct sl_err *err)
@@ -153,9 +157,9 @@ static void source_scan(struct source *source)
 static int source_open(void *self, const struct sl_api *api, const void *config, struct sl_slot *slot, struct sl_err *err)
 {
     struct source *source = self;
+    const struct source_config *c = config;
     uint64_t longest = api->max_record_bytes * SOURCE_LINE_FACTOR;
 
-    (void)config;
     if (longest > 1u << 30)
         longest = 1u << 30;
     if (longest < SOURCE_BLOCK_BYTES)
@@ -170,6 +174,9 @@ static int source_open(void *self, const struct sl_api *api, const void *config,
     if (source->reader.skip == NULL || source->scan == NULL ||
         sl_file_block_init(&source->reader.block, SOURCE_BLOCK_BYTES, longest) != 0)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "source %s: no memory", api->component);
+    source->reader.timeout_ns = c->multiline.timeout;
+    if (sl_multiline_on(&c->multiline) && sl_multiline_new(&c->multiline, &source->reader.multiline, err) != 0)
+        return sl_while(err, "source %s", api->component);
     source->scan->job = (struct sl_job){.run = scan_run, .done = scan_done};
     source->scan->set = source->reader.set;
     source->scan->source = source;
@@ -185,6 +192,7 @@ static void source_close(void *self)
     free(source->files);
     free(source->reader.skip);
     sl_file_block_fini(&source->reader.block);
+    source->reader.multiline = sl_multiline_free(source->reader.multiline);
     if (source->scan != NULL && source->scan->busy)
         source->scan->source = NULL; /* scan_done frees it */
     else
@@ -356,6 +364,11 @@ static uint64_t source_wait_ns(void *self)
     return SOURCE_WAIT_NS;
 }
 
+static uint32_t source_flags(const void *config)
+{
+    return sl_multiline_on(&((const struct source_config *)config)->multiline) ? SL_SOURCE_JOINS : 0;
+}
+
 const struct sl_source_kind sl_source_file = {
     .head = {.major = SL_ABI_MAJOR,
              .minor = SL_ABI_MINOR,
@@ -383,4 +396,5 @@ const struct sl_source_kind sl_source_file = {
     .pause = source_pause,
     .close = source_close,
     .wait_ns = source_wait_ns,
+    .config_flags = source_flags,
 };

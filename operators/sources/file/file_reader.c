@@ -114,6 +114,36 @@ static int file_head_same(const struct sl_file *file, const struct sl_file_look 
     return rc < 0 ? rc : head.bytes == look->head.bytes && head.hash == look->head.hash;
 }
 
+/* The hash of the record in [offset, next), its line end left out. As sl_file_fingerprint otherwise. */
+static int file_hash_upto(const struct sl_file *file, uint64_t offset, uint64_t next, uint64_t *ret_hash)
+{
+    const struct sl_api *api = file->reader->api;
+    struct sl_file_block block;
+    struct sl_slice rest;
+    int64_t got;
+
+    if (file->fd < 0 || next <= offset || sl_file_block_init(&block, 4096, file->reader->block.capacity_max) != 0)
+        return -1;
+    sl_file_block_seat(&block, file, offset);
+    do
+        got = sl_file_block_fill(&block, api->fs, file->fd, offset);
+    while (got > 0 && sl_file_block_rest(&block, offset).bytes < next - offset);
+    rest = sl_file_block_rest(&block, offset);
+    if (rest.bytes > next - offset)
+        rest.bytes = (uint32_t)(next - offset);
+    if (rest.bytes == next - offset && rest.data[rest.bytes - 1] == '\n')
+        rest.bytes--;
+    *ret_hash = sl_record_hash(rest);
+    sl_file_block_fini(&block);
+    return got < 0 && got != -ENOBUFS ? -1 : 1;
+}
+
+static int file_mark_hash(struct sl_file *file, const struct sl_mark *mark, uint64_t *ret_hash)
+{
+    return file->reader->multiline == NULL ? sl_file_fingerprint(file, mark->last_offset, ret_hash)
+                                           : file_hash_upto(file, mark->last_offset, mark->next, ret_hash);
+}
+
 /* The last record that was committed must still stand where it stood. */
 static bool file_mark_fits(struct sl_file *file, const struct sl_mark *mark)
 {
@@ -125,7 +155,7 @@ static bool file_mark_fits(struct sl_file *file, const struct sl_mark *mark)
         return false;
     if (mark->last_offset == UINT64_MAX)
         return true;
-    switch (sl_file_fingerprint(file, mark->last_offset, &hash)) {
+    switch (file_mark_hash(file, mark, &hash)) {
     case 1:
         return hash == mark->last_hash;
     case 0:
@@ -152,6 +182,7 @@ static int file_assign(struct sl_file *file, const struct sl_file_look *look, st
     file->committed = file->partition->next;
     file->at_end = false;
     file->skip_at = 0;
+    file->open_upto = 0;
     file->idle_ns = 0;
     if (!file_mark_fits(file, &mark))
         file_restart(file);
@@ -302,6 +333,43 @@ static void file_keep_tail(struct sl_file *file)
     file->tail_bytes = fs->pread(fs, file->fd, file->tail, bytes, position - bytes) == (int64_t)bytes ? bytes : 0;
 }
 
+/* ---- lines that are joined ---- */
+
+/* Whole records from `position`; final: the open one too, and what stands behind the last line's end. Their count. */
+static uint32_t file_join(struct sl_file *file, struct sl_batch *batch, bool final, bool tail)
+{
+    const struct sl_api *api = file->reader->api;
+    uint64_t position = file->partition->next;
+    struct sl_file_join join = {.multiline = file->reader->multiline,
+                                .max_record = api->max_record_bytes,
+                                .boundary = sl_slot_boundary(file->reader->slot, file->partition, position),
+                                .final = final,
+                                .tail = tail};
+    uint32_t count = sl_file_join_records(&file->reader->block, position, &join, batch);
+
+    if (count > 0 || join.open_upto == 0 || join.open_upto != file->open_upto)
+        file->open_ns = file_now_ns(file);
+    file->open_upto = count > 0 ? 0 : join.open_upto;
+    return count;
+}
+
+/* Nothing more is waited for behind the open record. */
+static bool file_open_due(const struct sl_file *file)
+{
+    return file->open_upto != 0 &&
+           (atomic_load(&file->reader->set->ending) || file_now_ns(file) - file->open_ns >= file->reader->timeout_ns);
+}
+
+/* At the end of the file with an open record: 1 it was handed out, 0 it may still go on. */
+static int file_close_open(struct sl_file *file, struct sl_batch *batch)
+{
+    bool once = file->reader->set->once;
+
+    if (file->reader->multiline == NULL || file->skip_at != 0 || (!once && !file_open_due(file)))
+        return 0;
+    return file_join(file, batch, true, once) > 0 ? file_hand(file, batch) : 0;
+}
+
 /* The end was met with no whole line before it; `upto` is how far we have read. */
 static int file_at_end(struct sl_file *file, struct sl_batch *batch, uint64_t upto, struct sl_err *err)
 {
@@ -316,6 +384,8 @@ static int file_at_end(struct sl_file *file, struct sl_batch *batch, uint64_t up
         file_restart(file);
         return 0;
     }
+    if (file_close_open(file, batch) == 1)
+        return 1;
     if (set->once && upto > position)
         return file_hand_one(file, batch, upto);
     if (set->once) {
@@ -360,7 +430,7 @@ static void file_idle(struct sl_file *file, uint64_t now_ns)
         file->idle_ns = 0;
     else if (file->idle_ns == 0)
         file->idle_ns = now_ns;
-    else if (now_ns - file->idle_ns >= FILE_LEAVE_NS && file->committed >= file->partition->next)
+    else if (now_ns - file->idle_ns >= FILE_LEAVE_NS && file->committed >= file->partition->next && file->open_upto == 0)
         file_leave(file);
 }
 
@@ -377,7 +447,11 @@ static int file_look(struct sl_file *file, struct sl_err *err)
     rc = file->reader->api->fs->fstat(file->reader->api->fs, file->fd, &stat);
     if (rc < 0)
         return file_fail(file, rc, err);
+    if (stat.bytes < file->size)
+        file->reader->block.owner = NULL; /* what the window holds of it may be gone */
     if (stat.bytes == file->size && stat.mtime_unix_ms == file->mtime_unix_ms) {
+        if (file_open_due(file))
+            return 1;
         file->reached = file->reached || atomic_load(&file->reader->set->ending);
         file_idle(file, now_ns);
         return 0;
@@ -428,6 +502,14 @@ static int file_skip(struct sl_file *file, struct sl_batch *batch, struct sl_err
     return 0;
 }
 
+static uint32_t file_records(struct sl_file *file, struct sl_batch *batch)
+{
+    const struct sl_file_reader *reader = file->reader;
+
+    return reader->multiline != NULL ? file_join(file, batch, false, false)
+                                     : sl_file_block_lines(&reader->block, file->partition->next, reader->api->max_record_bytes, batch);
+}
+
 static int file_next(struct sl_file *file, struct sl_batch *batch, struct sl_err *err)
 {
     struct sl_file_block *block = &file->reader->block;
@@ -435,10 +517,10 @@ static int file_next(struct sl_file *file, struct sl_batch *batch, struct sl_err
     const struct sl_api *api = file->reader->api;
 
     sl_file_block_seat(block, file, position);
-    for (;;) {
+    for (;;) { /* until there is a record, or no more to read */
         int64_t got;
 
-        if (file->skip_at == 0 && sl_file_block_lines(block, position, api->max_record_bytes, batch) > 0)
+        if (file->skip_at == 0 && file_records(file, batch) > 0)
             return file_hand(file, batch);
         got = sl_file_block_fill(block, api->fs, file->fd, position);
         if (got == -ENOBUFS) { /* the window is full of one line */

@@ -4,11 +4,14 @@
  * READING -> (file_restart) REBINDING: truncated or replaced under its name; the old partition is revoked, a new id asked for;
  * -> (file_rebound) READING the new partition from 0. READING -> (file_leave) LEAVING: deleted, read to its end and committed;
  * -> (file_revoked) CLOSED: to be freed.
+ * Where lines are joined (multiline), a record that may go on stays in the file, unread as it were, until a line that begins another one
+ * follows it, or reader->timeout_ns passed without more, or the end is final (read: once, or --once). It never reaches across the
+ * place where another sink stands (sl_slot_boundary).
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_OPERATORS_SOURCES_FILE_READER_H
 #define SL_OPERATORS_SOURCES_FILE_READER_H
 
-#include "operators/sources/file/file_block.h"
+#include "operators/sources/file/file_join.h"
 #include "operators/sources/file/file_set.h"
 #include "runtime/engine/slot.h"
 
@@ -26,6 +29,8 @@ struct sl_file_reader {
     void *source; /* self of the source */
     struct sl_file_block block;
     char *skip;   /* SL_FILE_SKIP_BYTES: reading over the rest of a line that is too long */
+    struct sl_multiline *multiline; /* NULL: a line is a record */
+    uint64_t timeout_ns;            /* of a record that may go on */
 };
 
 enum sl_file_phase { SL_FILE_READING, SL_FILE_ENDED, SL_FILE_REBINDING, SL_FILE_LEAVING, SL_FILE_CLOSED };
@@ -44,6 +49,8 @@ struct sl_file {
     uint64_t idle_ns;       /* since when it has been missing and at its end, 0 not */
     uint64_t size;          /* as last seen */
     uint64_t committed;
+    uint64_t open_upto;     /* where the lines of a record that may go on ended at the last look; 0: there is none */
+    uint64_t open_ns;       /* since when nothing came behind it */
     uint64_t skip_at;       /* a line that is too long: read over up to here; 0 none */
     int64_t mtime_unix_ms;
     uint64_t records, bytes; /* handed out: the mean line */

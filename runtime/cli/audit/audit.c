@@ -87,6 +87,13 @@ bool audit_is_kafka(const struct sl_component *component)
            (((const struct sl_source_kind *)(const void *)component->head)->flags & SL_SOURCE_KAFKA) != 0;
 }
 
+bool audit_joins(const struct sl_component *component)
+{
+    const struct sl_source_kind *kind = (const struct sl_source_kind *)(const void *)component->head;
+
+    return component->role == SL_SOURCE && kind->config_flags != NULL && (kind->config_flags(component->config) & SL_SOURCE_JOINS) != 0;
+}
+
 const char *audit_partition_name(const struct audit_partition *partition)
 {
     static char texts[4][512];

@@ -140,6 +140,8 @@ uint32_t audit_sink_of(const struct audit *audit, const char *component);
 /* A setting of a component by its row's name and type, or NULL. */
 const void *audit_setting(const struct sl_component *component, const char *name, enum sl_field_type type);
 bool audit_is_kafka(const struct sl_component *component);
+/* A source whose records are several lines, joined in time. */
+bool audit_joins(const struct sl_component *component);
 /* Text for people, in one of the few buffers that are used in turn: "logs api.log 3". */
 const char *audit_partition_name(const struct audit_partition *partition);
 void audit_progress(struct audit *audit, const char *what, uint64_t done, uint64_t all);

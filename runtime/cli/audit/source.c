@@ -320,6 +320,11 @@ static int reader_choose(struct audit_reader *reader, struct audit_partition *pa
         (void)snprintf(partition->gone, sizeof(partition->gone), "the topology has no source %.200s any more", partition->source);
         return 0;
     }
+    if (audit_joins(&audit->topology->components[partition->component])) {
+        (void)snprintf(partition->gone, sizeof(partition->gone), "source %.100s joins lines (multiline); where its records ended cannot be told from the file",
+                       partition->source);
+        return 0;
+    }
     reader->kafka = audit_is_kafka(&audit->topology->components[partition->component]);
     if (reader->kafka)
         return audit_kafka_begin(audit, partition, err);

@@ -207,6 +207,18 @@ int sl_slot_assign(struct sl_slot *slot, void *source, const char *topic, const 
     return 0;
 }
 
+uint64_t sl_slot_boundary(const struct sl_slot *slot, const struct sl_partition *partition, uint64_t after)
+{
+    uint64_t boundary = UINT64_MAX;
+
+    for (uint32_t s = 0; s < slot->sinks_count; s++) {
+        uint64_t taken = slot->sinks[s].positions[partition->index].taken.next;
+        if (taken > after && taken < boundary)
+            boundary = taken;
+    }
+    return boundary;
+}
+
 void sl_slot_hold(struct sl_slot *slot, struct sl_partition *partition, const struct sl_err *why)
 {
     char text[sizeof(why->text)];
