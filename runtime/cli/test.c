@@ -151,7 +151,7 @@ static void test_close(void *self)
 
 static const struct sl_source_kind test_source_kind = {
     .head = {SL_ABI_MAJOR, SL_ABI_MINOR, sizeof(struct sl_source_kind), "test", "Records of a test case.", "{}", NULL, 0,
-             sizeof(struct test_source), NULL, NULL, NULL, NULL, NULL},
+             sizeof(struct test_source), NULL, NULL, NULL, NULL, NULL, NULL},
     .open = test_source_open,
     .poll = test_source_poll,
     .release = test_source_release,
@@ -208,7 +208,7 @@ static int test_sink_submit(void *self, const struct sl_parcel *parcel, struct s
 
 static const struct sl_sink_kind test_sink_kind = {
     .head = {SL_ABI_MAJOR, SL_ABI_MINOR, sizeof(struct sl_sink_kind), "test", "Keeps what it gets.", "{}", NULL, 0,
-             sizeof(struct test_sink), NULL, NULL, NULL, NULL, NULL},
+             sizeof(struct test_sink), NULL, NULL, NULL, NULL, NULL, NULL},
     .open = test_sink_open,
     .submit = test_sink_submit,
     .close = test_close,
@@ -278,8 +278,11 @@ static int test_disguise(const struct sl_topology *topology, struct sl_topology 
     for (uint32_t c = 0; c < topology->components_count; c++) {
         if (components[c].role == SL_SOURCE)
             components[c].head = &test_source_kind.head;
-        else if (components[c].role == SL_SINK)
+        else if (components[c].role == SL_SINK) {
             components[c].head = &test_sink_kind.head;
+            components[c].sink.required = true;
+            components[c].sink.when_full = SL_FULL_WAIT; /* these sinks are never full, and there is no spool */
+        }
     }
     *ret_copy = *topology;
     ret_copy->components = components;

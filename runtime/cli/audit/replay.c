@@ -121,7 +121,7 @@ static void replay_close(void *self)
 
 static const struct sl_source_kind replay_source_kind = {
     .head = {SL_ABI_MAJOR, SL_ABI_MINOR, sizeof(struct sl_source_kind), "audit", "Ranges read again.", "{}", NULL, 0,
-             sizeof(struct replay_source), NULL, NULL, NULL, NULL, NULL},
+             sizeof(struct replay_source), NULL, NULL, NULL, NULL, NULL, NULL},
     .open = replay_source_open,
     .poll = replay_source_poll,
     .release = replay_source_release,
@@ -184,7 +184,7 @@ static int replay_sink_submit(void *self, const struct sl_parcel *parcel, struct
 
 static const struct sl_sink_kind replay_sink_kind = {
     .head = {SL_ABI_MAJOR, SL_ABI_MINOR, sizeof(struct sl_sink_kind), "audit", "Counts what it gets.", "{}", NULL, 0,
-             sizeof(struct replay_sink), NULL, NULL, NULL, NULL, NULL},
+             sizeof(struct replay_sink), NULL, NULL, NULL, NULL, NULL, NULL},
     .open = replay_sink_open,
     .submit = replay_sink_submit,
     .close = replay_close,
@@ -414,8 +414,11 @@ static void replay_disguise(struct replay *replay)
     for (uint32_t c = 0; c < topology->components_count; c++) {
         if (components[c].role == SL_SOURCE)
             components[c].head = &replay_source_kind.head;
-        else if (components[c].role == SL_SINK)
+        else if (components[c].role == SL_SINK) {
             components[c].head = &replay_sink_kind.head;
+            components[c].sink.required = true;
+            components[c].sink.when_full = SL_FULL_WAIT; /* these sinks are never full, and there is no spool */
+        }
     }
     replay->topology = *topology;
     replay->topology.components = components;
