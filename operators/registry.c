@@ -16,6 +16,7 @@ static const struct sl_op_kind *const registry_operators[] = {
 #ifdef SLUICE_LUA
     &sl_op_lua,
 #endif
+    &sl_op_plugin,
     NULL,
 };
 

@@ -490,6 +490,9 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
                                     .setting = item->setting};
     bool fine = sl_bind_fill(&draft->bind, &map, item->node);
 
+    if (fine && component->head->bind != NULL)
+        fine = component->head->bind(&draft->bind, item->node, item->setting, component->config);
+
     component_sink_common(component, &common);
     component_connection(draft, item);
     if (!fine)

@@ -11,6 +11,8 @@
 #define SL_ABI_MINOR 0u
 
 struct sl_api;
+struct sl_bind;
+struct sl_yaml;
 
 struct sl_counter { /* a metrics row */
     const char *name, *unit, *help;
@@ -32,6 +34,9 @@ struct sl_head {
     /* Once per process and component before any open(); the result lands in api->shared. May be NULL. */
     int (*share)(const struct sl_api *api, const void *config, void **ret_shared, struct sl_err *err);
     void (*unshare)(void *shared);
+    /* Binds what no row of `fields` can say (settings by a plugin's own rows), after them: `node` is the component's mapping, `setting`
+     * its name in messages. False where something was refused, with diags (config/bind.h). May be NULL. */
+    bool (*bind)(struct sl_bind *bind, const struct sl_yaml *node, const char *setting, void *config);
 };
 
 struct sl_op_kind;

@@ -21,7 +21,6 @@ const struct sl_later sl_later_process[] = {{NULL, NULL}};
 const struct sl_later sl_later_sources[] = {{NULL, NULL}};
 
 const struct sl_later sl_later_operators[] = {
-    {"plugin", "say it with filter, route or sample"},
     {NULL, NULL}};
 
 const struct sl_later sl_later_sinks[] = {
@@ -33,7 +32,6 @@ static const struct {
 } later_words[] = {
     {"when_full", "defer", "write when_full: spool or when_full: wait"},
     {"when_full", "shed", "write when_full: spool or when_full: wait"},
-    {"format", "protobuf", "write format: json or format: text"},
 };
 
 const char *sl_later_word(const char *setting, const char *word)

@@ -261,6 +261,8 @@ const char *contract_settings(const struct sl_head *head)
         return "{ type: syslog, listen: [\"udp://127.0.0.1:0\", \"tcp://127.0.0.1:0\"] }";
     if (strcmp(head->name, "file") == 0)
         return "{ type: file, paths: [\"/tmp/sluice-contract-no-such/*.log\"], read: follow }";
+    if (strcmp(head->name, "plugin") == 0) /* a plugin must be there: the documentation's own */
+        return "{ type: plugin, inputs: [parsed], path: \"" SL_CONTRACT_PLUGIN "\", settings: { field: user.email, copies: 1 } }";
     return head->example;
 }
 

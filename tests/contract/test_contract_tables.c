@@ -229,19 +229,20 @@ static void example_input(const char *example, char name[64])
 
 static void example_write(FILE *file, const struct sl_head *head, const char *role)
 {
+    const char *example = strcmp(head->name, "plugin") == 0 ? contract_settings(head) : head->example; /* its path must exist */
     char input[64];
 
-    example_input(head->example, input);
-    (void)fprintf(file, "name: example\nsources:\n  logs: %s\n", role[0] == 's' && role[1] == 'o' ? head->example : "{ type: stdin }");
+    example_input(example, input);
+    (void)fprintf(file, "name: example\nsources:\n  logs: %s\n", role[0] == 's' && role[1] == 'o' ? example : "{ type: stdin }");
     (void)fputs("operators:\n", file);
     if (strcmp(input, "logs") != 0 && input[0] != '\0')
         (void)fprintf(file, "  %s: { type: parse, inputs: [logs] }\n", input);
     if (role[0] == 'o')
-        (void)fprintf(file, "  it: %s\n", head->example);
+        (void)fprintf(file, "  it: %s\n", example);
     else
         (void)fputs("  it: { type: parse, inputs: [logs] }\n", file);
     (void)fprintf(file, "sinks:\n  out: %s\n  rest: { type: blackhole, inputs: [%s] }\n",
-                  role[0] == 's' && role[1] == 'i' ? head->example : "{ type: blackhole, inputs: [logs] }",
+                  role[0] == 's' && role[1] == 'i' ? example : "{ type: blackhole, inputs: [logs] }",
                   role[0] == 'o' && strcmp(head->name, "route") == 0 ? "it.errors" : "it");
 }
 

@@ -37,7 +37,7 @@ static inline void *config_bind(const struct sl_head *head, const char *settings
     part = (struct sl_bind_part){head->fields, sl_pool_alloc(&config_pool, head->config_bytes)};
     sl_diags_init(&diags);
     node = sl_yaml_parse(&config_pool, "test", settings, strlen(settings), &diags);
-    fine = node != NULL && sl_bind_fill(&bind, &map, node);
+    fine = node != NULL && sl_bind_fill(&bind, &map, node) && (head->bind == NULL || head->bind(&bind, node, "it", part.config));
     for (uint32_t i = 0; i < diags.count; i++)
         (void)fprintf(stderr, "%s: %s\n", diags.items[i].text, diags.items[i].remedy);
     sl_diags_fini(&diags);
