@@ -450,7 +450,9 @@ static const struct sl_field parse_record_fields[] = {
 
 static const struct sl_field parse_fields[] = {
     SL_FIELD(sl_format_config, format, SL_F_ENUM, .def = "json", .values = sl_format_names,
-             .help = "json: one JSON value a record; text: the record is the field message."),
+             .help = "json: one JSON value a record. text: the record is the field message. regex: named groups. clf: common and combined log "
+                     "format. logfmt: key=value. syslog: RFC 3164 and 5424. csv: RFC 4180. protobuf: one sluice.v1.Envelope a record, as "
+                     "codec protobuf writes it."),
     SL_FIELD(sl_format_config, record, SL_F_STRUCT, .sub = parse_record_fields, .help = "Where the roles are found."),
     SL_FIELD(sl_format_config, validate, SL_F_BOOL, .def = "true",
              .help = "json: check that the whole record is JSON; false trusts the sender and reads no further than the last field needed."),

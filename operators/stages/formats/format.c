@@ -9,8 +9,9 @@
 #include "runtime/json/time_format.h"
 
 const struct sl_format_kind *const sl_formats[] = {&sl_format_json,   &sl_format_text,   &sl_format_regex, &sl_format_clf,
-                                                  &sl_format_logfmt, &sl_format_syslog, &sl_format_csv,   NULL};
-const char *const sl_format_names[] = {"json", "text", "regex", "clf", "logfmt", "syslog", "csv", NULL};
+                                                  &sl_format_logfmt, &sl_format_syslog, &sl_format_csv,   &sl_format_protobuf,
+                                                  NULL};
+const char *const sl_format_names[] = {"json", "text", "regex", "clf", "logfmt", "syslog", "csv", "protobuf", NULL};
 
 const char *const sl_format_reasons[SL_FORMAT_REASONS + 1] = {
     SL_JSON_REASON_ROWS,
@@ -33,6 +34,9 @@ const char *const sl_format_reasons[SL_FORMAT_REASONS + 1] = {
     [SL_FORMAT_CSV_BEHIND] = "not CSV: text between a closing quote and the next separator",
     [SL_FORMAT_CSV_FEWER] = "fewer fields than columns",
     [SL_FORMAT_CSV_MORE] = "more fields than columns",
+    [SL_FORMAT_PROTOBUF_SHAPE] = "not a sluice.v1.Envelope: the protobuf message is malformed",
+    [SL_FORMAT_PROTOBUF_UTF8] = "not a sluice.v1.Envelope: a text is not UTF-8",
+    [SL_FORMAT_PROTOBUF_LARGE] = "not a sluice.v1.Envelope: it unpacks to more than 16 times its size",
 };
 
 /* ---- settings ---- */

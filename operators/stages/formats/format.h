@@ -58,6 +58,9 @@ enum sl_format_reason {
     SL_FORMAT_CSV_BEHIND,
     SL_FORMAT_CSV_FEWER,
     SL_FORMAT_CSV_MORE,
+    SL_FORMAT_PROTOBUF_SHAPE,
+    SL_FORMAT_PROTOBUF_UTF8,
+    SL_FORMAT_PROTOBUF_LARGE,
     SL_FORMAT_REASONS
 };
 extern const char *const sl_format_reasons[SL_FORMAT_REASONS + 1];
@@ -94,7 +97,7 @@ struct sl_format_kind {
 };
 
 extern const struct sl_format_kind sl_format_json, sl_format_text, sl_format_regex, sl_format_clf, sl_format_logfmt, sl_format_syslog,
-    sl_format_csv;
+    sl_format_csv, sl_format_protobuf;
 
 /* The formats by config->format, and their names for the setting; both end with NULL. */
 extern const struct sl_format_kind *const sl_formats[];
