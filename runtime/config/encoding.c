@@ -14,7 +14,7 @@
 enum { ENCODING_TEMPLATE_BYTES = 4096 };
 
 static const char *const codec_words[] = {"raw", "json", "text", "csv", "protobuf", NULL};
-static const char *const cast_words[] = {"string", "number", "bool", "rfc3339", "epoch_s", "epoch_ms", "epoch_ns", NULL};
+static const char *const cast_words[] = {"string", "number", "bool", "rfc3339", "epoch", "epoch_s", "epoch_ms", "epoch_ns", NULL};
 
 #define AT(member) .offset = offsetof(struct sl_encoding_config, member)
 
@@ -39,7 +39,7 @@ const struct sl_field sl_encoding_fields[] = {
     {.name = "types",
      .type = SL_F_MAP,
      AT(types),
-     .help = "Casts by field, such as { status: number }: string, number, bool, rfc3339, epoch_s, epoch_ms or epoch_ns. A value that "
+     .help = "Casts by field, such as { status: number }: string, number, bool, rfc3339, epoch (seconds, with decimals), epoch_s (whole seconds), epoch_ms or epoch_ns. A value that "
              "cannot be cast counts as missing."},
     {.name = "template",
      .type = SL_F_STRING,
@@ -143,7 +143,7 @@ static bool making_add(struct making *making, const struct sl_yaml *at, const ch
         if (strcmp(cast_words[i], cast) == 0)
             field.cast = (enum sl_cast)(i + 1);
     if (!cast_fits(field.name.kind, field.cast))
-        making_refuse(making, making_place(making, "types"), "types", "write rfc3339, epoch_s, epoch_ms or epoch_ns",
+        making_refuse(making, making_place(making, "types"), "types", "write rfc3339, epoch, epoch_s, epoch_ms or epoch_ns",
                       sl_pool_printf(making->bind->pool, "%s is a time, not a %s", text, cast));
     making->fields[making->encoding->fields_count++] = field;
     return true;
@@ -280,7 +280,7 @@ static void making_casts(struct making *making)
         }
         if (!known)
             making_refuse(making, &at, "types",
-                          sl_pool_printf(making->bind->pool, "%s%s%s%s: string, number, bool, rfc3339, epoch_s, epoch_ms, epoch_ns",
+                          sl_pool_printf(making->bind->pool, "%s%s%s%s: string, number, bool, rfc3339, epoch, epoch_s, epoch_ms, epoch_ns",
                                          nearest.best != NULL ? "did you mean " : "", nearest.best != NULL ? nearest.best : "",
                                          nearest.best != NULL ? "? " : "", nearest.best != NULL ? "Allowed" : "allowed"),
                           sl_pool_printf(making->bind->pool, "\"%.64s\" is no type", pair->value));

@@ -18,7 +18,8 @@ enum sl_cast {
     SL_CAST_NUMBER,
     SL_CAST_BOOL,
     SL_CAST_RFC3339,
-    SL_CAST_EPOCH_S,
+    SL_CAST_EPOCH,   /* seconds with decimals */
+    SL_CAST_EPOCH_S, /* whole seconds */
     SL_CAST_EPOCH_MS,
     SL_CAST_EPOCH_NS
 };

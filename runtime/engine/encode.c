@@ -199,9 +199,9 @@ static void value_epoch(struct encode_value *value, int64_t unix_ms, enum sl_cas
 
     if (cast == SL_CAST_EPOCH_NS && ms > 0)
         bytes = snprintf(to, sizeof(value->scratch), "%s%llu000000", sign, (unsigned long long)ms);
-    else if (cast != SL_CAST_EPOCH_S)
+    else if (cast == SL_CAST_EPOCH_NS || cast == SL_CAST_EPOCH_MS)
         bytes = snprintf(to, sizeof(value->scratch), "%s%llu", sign, (unsigned long long)ms);
-    else if (ms % 1000 == 0)
+    else if (cast == SL_CAST_EPOCH_S || ms % 1000 == 0)
         bytes = snprintf(to, sizeof(value->scratch), "%s%llu", sign, (unsigned long long)(ms / 1000));
     else
         bytes = snprintf(to, sizeof(value->scratch), "%s%llu.%03u", sign, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
@@ -210,7 +210,7 @@ static void value_epoch(struct encode_value *value, int64_t unix_ms, enum sl_cas
 
 static void value_instant(struct encode_value *value, int64_t unix_ms, enum sl_cast cast)
 {
-    if (cast == SL_CAST_EPOCH_S || cast == SL_CAST_EPOCH_MS || cast == SL_CAST_EPOCH_NS)
+    if (cast == SL_CAST_EPOCH || cast == SL_CAST_EPOCH_S || cast == SL_CAST_EPOCH_MS || cast == SL_CAST_EPOCH_NS)
         value_epoch(value, unix_ms, cast);
     else
         value_rfc3339(value, unix_ms);

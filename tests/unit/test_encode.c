@@ -124,15 +124,19 @@ static void test_casts_change_the_type_or_leave_the_value_out(void **state)
     static const char *const texts[] = {"{\"a\":\"12.5\",\"b\":\"TRUE\",\"c\":7,\"d\":1795322096,\"e\":\"2026-11-22T05:14:56.123Z\",\"f\":[1]}",
                                         "{\"a\":\"12 ms\",\"b\":\"maybe\",\"c\":null,\"d\":\"never\",\"e\":true,\"f\":\"s\"}",
                                         "{\"a\":true,\"b\":0,\"c\":\"x\",\"d\":1795322096123,\"e\":0.5}"};
+    static const char *const whole[] = {"{\"e\":\"2026-11-22T05:14:56.999Z\"}"};
     (void)state;
     open_with("{ encoding: { codec: json, fields: [a, b, c, d, e, f, time], "
-              "types: { a: number, b: bool, c: string, d: rfc3339, e: epoch_s, f: string, time: epoch_ns } } }",
+              "types: { a: number, b: bool, c: string, d: rfc3339, e: epoch, f: string, time: epoch_ns } } }",
               false, SAMPLER);
     batch(texts, 3);
     assert_string_equal(body(0), "{\"a\":12.5,\"b\":true,\"c\":\"7\",\"d\":\"2026-11-22T04:34:56.000Z\",\"e\":1795324496.123,\"f\":\"[1]\","
                                  "\"time\":1795322096000000000}");
     assert_string_equal(body(1), "{\"f\":\"s\",\"time\":1795322096000000000}");
     assert_string_equal(body(2), "{\"b\":false,\"c\":\"x\",\"d\":\"2026-11-22T04:34:56.123Z\",\"e\":0.500,\"time\":1795322096000000000}");
+    open_with("{ encoding: { codec: json, fields: [e], types: { e: epoch_s } } }", false, SAMPLER);
+    batch(whole, 1);
+    assert_string_equal(body(0), "{\"e\":1795324496}");
 }
 
 static void test_an_object_without_any_field_is_empty(void **state)
