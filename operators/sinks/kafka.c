@@ -59,8 +59,12 @@ static uint32_t kafka_sink_flags(const void *config)
 /* ---- blocks ---- */
 static size_t origin_print(const struct sl_batch *batch, uint32_t row, char text[KAFKA_ORIGIN_BYTES])
 {
+    uint32_t sub = batch->sub != NULL ? batch->sub[row] : 0; /* a record derived from the one at that offset */
     int bytes = snprintf(text, KAFKA_ORIGIN_BYTES, "%s:%s:%llu", batch->partition->topic, batch->partition->id,
                          (unsigned long long)batch->offset[row]);
+
+    if (sub > 0 && bytes < KAFKA_ORIGIN_BYTES)
+        bytes += snprintf(text + bytes, (size_t)(KAFKA_ORIGIN_BYTES - bytes), ".%u", sub);
 
     return bytes < KAFKA_ORIGIN_BYTES ? (size_t)bytes : KAFKA_ORIGIN_BYTES - 1;
 }
