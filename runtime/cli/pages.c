@@ -196,7 +196,7 @@ int sl_pages_status(struct sl_host *host, const struct sl_process_config *proces
 /* ---- metrics ---- */
 
 enum { ROW_RECORDS, ROW_BYTES, ROW_READ, ROW_COMMITS, ROW_FAILURES, ROW_REWINDS, ROW_GAPS, ROW_LAG_RECORDS, ROW_LAG_SECONDS,
-       ROW_HELD, ROW_UP, ROW_QUEUE_RECORDS, ROW_QUEUE_BYTES, ROW_QUEUE_OLDEST, ROW_QUEUE_LOST, ROW_SPOOL_BYTES, ROW_SPOOL_DAMAGED, ROW_SPOOL_REFUSED, ROW_UPTIME };
+       ROW_HELD, ROW_UP, ROW_QUEUE_RECORDS, ROW_QUEUE_BYTES, ROW_QUEUE_OLDEST, ROW_QUEUE_LOST, ROW_REQUEST_SECONDS, ROW_SPOOL_BYTES, ROW_SPOOL_DAMAGED, ROW_SPOOL_REFUSED, ROW_UPTIME };
 
 static const struct sl_metric_row pages_rows[] = {
     [ROW_RECORDS] = {"sluice_records_total", SL_METRIC_COUNTER, "Records by what became of them at a sink.",
@@ -221,6 +221,8 @@ static const struct sl_metric_row pages_rows[] = {
                           {"topology", "sink"}},
     [ROW_QUEUE_LOST] = {"sluice_sink_queue_lost_total", SL_METRIC_COUNTER,
                         "Records lost to a sink: its queue was full or too old (then: lose), or damaged on disk.", {"topology", "sink"}},
+    [ROW_REQUEST_SECONDS] = {"sluice_sink_request_seconds", SL_METRIC_HISTOGRAM,
+                             "How long the requests of a sink took until they were answered.", {"topology", "sink"}},
     [ROW_SPOOL_BYTES] = {"sluice_spool_bytes", SL_METRIC_GAUGE, "Bytes of the spool on disk.", {NULL}},
     [ROW_SPOOL_DAMAGED] = {"sluice_spool_damaged_bytes", SL_METRIC_GAUGE, "Bytes of the spool that were skipped as damaged.", {NULL}},
     [ROW_SPOOL_REFUSED] = {"sluice_spool_refused_appends_total", SL_METRIC_COUNTER, "Appends refused because the spool was full.",
@@ -357,6 +359,7 @@ int sl_pages_metrics(struct sl_host *host, uint64_t started_ns, struct sl_buf *t
         }
     }
     pages_metric_queues(&metrics, items, count);
+    sl_pages_metric_components(&metrics, items, count, &pages_rows[ROW_REQUEST_SECONDS]);
     pages_metric_process(&metrics, host, started_ns);
     sl_host_view_fini(host, items);
     return sl_buf_failed(text) ? -1 : 0;

@@ -20,6 +20,10 @@ bool sl_pages_balanced(const struct sl_ledger *ledger);
 /* The metric rows, for the reference docs. */
 struct sl_metric_row;
 const struct sl_metric_row *sl_pages_metric_rows(void);
+/* pages_components.c: counters of the instances' kinds, and the histogram of requests. */
+struct sl_metrics;
+void sl_pages_metric_components(struct sl_metrics *metrics, const struct sl_host_topology *items, uint32_t count,
+                                const struct sl_metric_row *request_seconds);
 const char *sl_level_text(uint8_t level);
 
 #endif

@@ -72,6 +72,14 @@ struct sl_slot_queue_status { /* of a sink with when_full: spool */
     uint64_t lost;                      /* by queue.then: lose, or by damage on the disk */
     char dead[480];                     /* why it will never take any, or empty */
 };
+/* What an instance counts of itself: its kind's counters, and how long its requests took, by upper bound of a bucket. */
+enum { SL_COUNTERS_MAX = 16, SL_LATENCY_BOUNDS = 15 };
+extern const uint64_t sl_latency_bounds_ns[SL_LATENCY_BOUNDS];
+struct sl_component_counts {
+    uint64_t counters[SL_COUNTERS_MAX];
+    uint64_t latency[SL_LATENCY_BOUNDS + 1]; /* the last: above all bounds */
+    uint64_t latency_sum_ns;
+};
 struct sl_slot_status {
     enum sl_slot_state state;
     uint64_t batches, records, bytes, commits, commit_failures, rewinds, gap_offsets;
@@ -80,6 +88,8 @@ struct sl_slot_status {
     struct sl_slot_partition_status *partitions; /* malloc'd */
     uint32_t queues_count;
     struct sl_slot_queue_status *queues; /* malloc'd */
+    uint32_t components_count;
+    struct sl_component_counts *components; /* malloc'd; by component of the topology */
     struct sl_ledger ledger;                     /* by sink, service, level */
     char error[480];
 };

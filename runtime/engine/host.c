@@ -376,6 +376,24 @@ static int host_view_queues(struct sl_slot_status *sum, const struct sl_slot_sta
     return 0;
 }
 
+static int host_view_components(struct sl_slot_status *sum, const struct sl_slot_status *status)
+{
+    if (sum->components == NULL) {
+        sum->components = calloc(status->components_count + 1u, sizeof(*sum->components));
+        sum->components_count = status->components_count;
+    }
+    if (sum->components == NULL)
+        return -1;
+    for (uint32_t c = 0; c < status->components_count; c++) {
+        for (int i = 0; i < SL_COUNTERS_MAX; i++)
+            sum->components[c].counters[i] += status->components[c].counters[i];
+        for (int i = 0; i <= SL_LATENCY_BOUNDS; i++)
+            sum->components[c].latency[i] += status->components[c].latency[i];
+        sum->components[c].latency_sum_ns += status->components[c].latency_sum_ns;
+    }
+    return 0;
+}
+
 static void host_view_each(void *user, const struct sl_topology *topology, uint32_t index, const struct sl_slot_status *status,
                            uint64_t age_ns, const char *waits_for)
 {
@@ -392,7 +410,7 @@ static void host_view_each(void *user, const struct sl_topology *topology, uint3
     }
     memcpy(partitions + sum->partitions_count, status->partitions, status->partitions_count * sizeof(*partitions));
     sum->partitions = partitions;
-    if (host_view_queues(sum, status) != 0)
+    if (host_view_queues(sum, status) != 0 || host_view_components(sum, status) != 0)
         view->failed = true;
     sum->partitions_count = count;
     sum->batches += status->batches;

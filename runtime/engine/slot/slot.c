@@ -68,8 +68,19 @@ static void slot_api_tally(void *env, const void *self, uint32_t counter, uint64
 {
     struct sl_slot_component *component = env;
     (void)self;
-    assert(counter < sizeof(component->counters) / sizeof(component->counters[0]));
-    component->counters[counter] += by;
+    assert(counter < SL_COUNTERS_MAX);
+    component->counts.counters[counter] += by;
+}
+
+static void slot_api_observe(void *env, uint64_t ns)
+{
+    struct sl_slot_component *component = env;
+    uint32_t at = 0;
+
+    while (at < SL_LATENCY_BOUNDS && ns > sl_latency_bounds_ns[at])
+        at++;
+    component->counts.latency[at]++;
+    component->counts.latency_sum_ns += ns;
 }
 
 static void slot_api_log(void *env, const struct sl_err *err, const char *what)
@@ -178,6 +189,7 @@ static void slot_component_init(struct sl_slot *slot, uint32_t index)
         .http_cancel = slot_api_http_cancel,
         .wake = slot_api_wake,
         .tally = slot_api_tally,
+        .observe = slot_api_observe,
         .log = slot_api_log,
         .node = shared->node,
         .data_dir = shared->data_dir,

@@ -55,7 +55,7 @@ struct sl_slot_component {
     struct sl_api api;
     uint32_t *columns; /* bound at open, for projections */
     uint32_t columns_count, columns_cap;
-    uint64_t counters[16];
+    struct sl_component_counts counts;
 };
 
 struct sl_slot_sink {

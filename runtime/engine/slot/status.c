@@ -5,6 +5,10 @@
 
 #include "runtime/engine/slot/slot_private.h"
 
+#define MS 1000000ull
+const uint64_t sl_latency_bounds_ns[SL_LATENCY_BOUNDS] = {1 * MS,   2500000,  5 * MS,    10 * MS,   25 * MS,   50 * MS,    100 * MS,  250 * MS,
+                                                          500 * MS, 1000 * MS, 2500 * MS, 5000 * MS, 10000 * MS, 30000 * MS, 60000 * MS};
+
 static uint64_t status_committed(const struct sl_position *position)
 {
     return position->committed.next;
@@ -56,7 +60,9 @@ int sl_slot_status(struct sl_slot *slot, struct sl_slot_status *ret_status)
 
     status.partitions = calloc(slot->partitions_cap + 1, sizeof(*status.partitions));
     status.queues = calloc(slot->sinks_count + 1, sizeof(*status.queues));
-    if (status.partitions == NULL || status.queues == NULL || status_ledger(slot, &status.ledger) != 0) {
+    status.components_count = slot->topology->components_count;
+    status.components = calloc(status.components_count + 1u, sizeof(*status.components));
+    if (status.partitions == NULL || status.queues == NULL || status.components == NULL || status_ledger(slot, &status.ledger) != 0) {
         sl_slot_status_fini(&status);
         return -1;
     }
@@ -66,6 +72,8 @@ int sl_slot_status(struct sl_slot *slot, struct sl_slot_status *ret_status)
     for (uint32_t s = 0; s < slot->sinks_count; s++)
         if (slot->sinks[s].queue != NULL)
             sl_slot_queue_status(slot, s, &status.queues[status.queues_count++]);
+    for (uint32_t c = 0; c < status.components_count; c++)
+        status.components[c] = slot->components[c].counts;
     status_lag(slot, &status);
     if (slot->state == SL_SLOT_FAILED)
         (void)snprintf(status.error, sizeof(status.error), "%s", slot->failure.text);
@@ -77,5 +85,6 @@ void sl_slot_status_fini(struct sl_slot_status *status)
 {
     free(status->partitions);
     free(status->queues);
+    free(status->components);
     sl_ledger_fini(&status->ledger);
 }
