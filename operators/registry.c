@@ -12,7 +12,7 @@ static const struct sl_source_kind *const registry_sources[] = {
 
 static const struct sl_op_kind *const registry_operators[] = {
     &sl_op_parse, &sl_op_filter, &sl_op_route, &sl_op_sample, &sl_op_set, &sl_op_remove, &sl_op_rename, &sl_op_redact,
-    &sl_op_dedupe,
+    &sl_op_dedupe, &sl_op_enrich,
 #ifdef SLUICE_LUA
     &sl_op_lua,
 #endif

@@ -257,6 +257,9 @@ const char *contract_settings(const struct sl_head *head)
         return "{ type: http, listen: \"127.0.0.1:0\", path: /logs }";
     if (strcmp(head->name, "otlp") == 0)
         return "{ type: otlp, listen: \"127.0.0.1:0\" }";
+    if (strcmp(head->name, "enrich") == 0)
+        return "{ type: enrich, inputs: [parsed], table: \"" SL_SOURCE_DIR "/tests/support/tables/teams.csv\", key: service, "
+               "fields: { team: team, owner.email: email } }";
     if (strcmp(head->name, "syslog") == 0)
         return "{ type: syslog, listen: [\"udp://127.0.0.1:0\", \"tcp://127.0.0.1:0\"] }";
     if (strcmp(head->name, "file") == 0)

@@ -229,7 +229,8 @@ static void example_input(const char *example, char name[64])
 
 static void example_write(FILE *file, const struct sl_head *head, const char *role)
 {
-    const char *example = strcmp(head->name, "plugin") == 0 ? contract_settings(head) : head->example; /* its path must exist */
+    bool path = strcmp(head->name, "plugin") == 0 || strcmp(head->name, "enrich") == 0; /* which must exist */
+    const char *example = path ? contract_settings(head) : head->example;
     char input[64];
 
     example_input(example, input);
