@@ -351,8 +351,32 @@ static void test_the_search_is_bounded(void **state)
         push_rig_submit(NULL, 4000);
     push_rig_run(600 * SL_NS_PER_S);
     assert_int_equal(push_rig.refused, 8000);
-    assert_true(back.requests <= 1 + 512);
+    assert_true(back.requests <= 1 + 128); /* nothing is ever accepted */
     assert_int_equal(strncmp(push_rig.refused_body, "{\"n\":", 5), 0); /* the record, not its form */
+}
+
+static int judge_every_tenth(struct sl_http_request *request)
+{
+    char text[1 << 17];
+    const char *at = text;
+
+    (void)snprintf(text, sizeof(text), "%.*s", (int)request->body.bytes, request->body.data);
+    for (; (at = strstr(at, "{\"n\":")) != NULL; at++)
+        if (strtoul(at + 5, NULL, 10) % 10 == 0)
+            return 400;
+    return 200;
+}
+
+static void test_a_search_among_many_ends_too(void **state)
+{
+    (void)state;
+    rig(PLAIN);
+    back.judge = judge_every_tenth;
+    push_rig_submit(NULL, 4000);
+    push_rig_run(600 * SL_NS_PER_S);
+    assert_int_equal(push_rig.acked + push_rig.refused, 4000);
+    assert_true(push_rig.refused >= 400 && push_rig.acked > 0);
+    assert_true(back.requests <= 1 + 512);
 }
 
 static int judge_teapot(struct sl_http_request *request)
@@ -416,6 +440,7 @@ int main(void)
         cmocka_unit_test_teardown(test_after_the_deadline_records_are_dead_letters, push_rig_close),
         cmocka_unit_test_teardown(test_the_records_at_fault_are_found, push_rig_close),
         cmocka_unit_test_teardown(test_the_search_is_bounded, push_rig_close),
+        cmocka_unit_test_teardown(test_a_search_among_many_ends_too, push_rig_close),
         cmocka_unit_test_teardown(test_codes_are_what_the_settings_say, push_rig_close),
         cmocka_unit_test_teardown(test_a_sink_may_close_with_requests_in_flight, push_rig_close),
         cmocka_unit_test_teardown(test_latencies_are_observed, push_rig_close),

@@ -226,6 +226,14 @@ void push_wait(struct push *push, struct push_bulk *bulk)
     push->waiting_last = &bulk->next;
 }
 
+void push_wait_first(struct push *push, struct push_bulk *bulk)
+{
+    bulk->next = push->waiting;
+    push->waiting = bulk;
+    if (bulk->next == NULL)
+        push->waiting_last = &bulk->next;
+}
+
 static void push_seal(struct push *push, uint64_t now_ns)
 {
     struct push_bulk *bulk = push->open;

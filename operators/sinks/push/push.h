@@ -62,7 +62,7 @@ struct push_wires { /* what requests point to; lives until the last of them is d
 };
 
 struct push_hunt { /* the search for the records that make a request refused: shared by the pieces of one bulk */
-    uint32_t refs, left; /* left: requests it may still cost */
+    uint32_t refs, left, spent; /* left: requests it may still cost; what is accepted adds to them */
 };
 
 struct push_bulk {
@@ -151,6 +151,7 @@ int push_turn(struct push *push, uint64_t now_ns, uint64_t *ret_wake_ns, struct 
 int push_drain(const struct push *push);
 void push_close(struct push *push);
 void push_wait(struct push *push, struct push_bulk *bulk); /* to the end of what waits */
+void push_wait_first(struct push *push, struct push_bulk *bulk);
 void push_wires_unref(struct push_wires *wires);
 
 /* push_bulk.c */

@@ -2,7 +2,7 @@
  *
  * No answer, and a connection that broke in the middle, leave the outcome unknown: the rows are sent again, under the same ids where
  * the back-end keeps ids. A refused request is cut in halves until the records at fault stand alone; that search may cost HUNT_MAX
- * requests a bulk, then what is left of it is refused together: dead letters lose nothing.
+ * requests a bulk, and HUNT_START where nothing of it is accepted; then what is left is refused together: dead letters lose nothing.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "operators/sinks/push/push.h"
 #include "runtime/base/clock.h"
 
-enum { HUNT_MAX = 512, JUDGE_QUOTE_BYTES = 160 };
+enum { HUNT_START = 128, HUNT_EARNS = 8, HUNT_MAX = 512, JUDGE_QUOTE_BYTES = 160 };
 #define JUDGE_RETRY_AFTER_MAX_NS (600 * SL_NS_PER_S)
 
 /* ---- answers to the engine ---- */
@@ -132,7 +132,7 @@ static void bulk_halve(struct push *push, struct push_bulk *bulk, uint64_t now_n
         bulk_later(push, bulk, now_ns, now_ns + judge_pause(push, bulk), why);
         return;
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 1; i >= 0; i--) { /* to the front: single records are reached before the search has cost much */
         halves[i]->attempts = 0; /* no retry of the same: it costs no budget */
         halves[i]->due_ns = now_ns;
         if (bulk->hunt != NULL) {
@@ -140,7 +140,7 @@ static void bulk_halve(struct push *push, struct push_bulk *bulk, uint64_t now_n
             bulk->hunt->refs++;
         }
         if (halves[i]->rows_count > 0)
-            push_wait(push, halves[i]);
+            push_wait_first(push, halves[i]);
         else
             push_bulk_free(halves[i]);
     }
@@ -153,11 +153,12 @@ static bool bulk_hunt(struct push_bulk *bulk)
         bulk->hunt = calloc(1, sizeof(*bulk->hunt));
         if (bulk->hunt == NULL)
             return false;
-        *bulk->hunt = (struct push_hunt){.refs = 1, .left = HUNT_MAX};
+        *bulk->hunt = (struct push_hunt){.refs = 1, .left = HUNT_START};
     }
-    if (bulk->hunt->left < 2)
+    if (bulk->hunt->left < 2 || bulk->hunt->spent + 2 > HUNT_MAX)
         return false;
     bulk->hunt->left -= 2;
+    bulk->hunt->spent += 2;
     return true;
 }
 
@@ -219,6 +220,8 @@ static void judge_read(struct push *push, struct push_bulk *bulk, uint64_t now_n
     int status;
 
     push_host_fine(push, bulk->host, now_ns);
+    if (bulk->hunt != NULL)
+        bulk->hunt->left += HUNT_EARNS;
     (void)sl_fail(&why, SL_E_IO, SL_REMEDY_RETRY, 0, "%s: some records are to be sent again", push->hosts[bulk->host].label);
     status = push->kind->judge(push->sink, bulk, &why, &err);
     bulk_acknowledge(push, bulk, false);
