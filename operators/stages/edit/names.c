@@ -23,6 +23,8 @@ static int names_one(const char *setting, const char *text, struct sl_name *ret_
 
     if (bytes < 0 || (size_t)bytes >= sizeof(path))
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "%s: a field's name is longer than 500 bytes; write a shorter one", setting);
+    if (text[0] == '\0')
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "%s: a field's name is empty; write a name such as user.email", setting);
     if (text[0] == '@')
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
                        "%s: %s is known before parsing and is not in the record; name a field of the record", setting, text);

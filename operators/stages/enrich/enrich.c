@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "operators/stages/edit/editor.h"
@@ -102,6 +103,8 @@ static int enrich_check_table(const struct enrich_config *config, struct sl_err 
     rc = sl_table_load(sl_fs_posix(), &want, &table, err);
     table = sl_table_free(table);
     free(columns);
+    if (rc != 0 && strstr(err->text, "; ") == NULL)
+        (void)snprintf(err->text + strlen(err->text), sizeof(err->text) - strlen(err->text), "; correct the file, or name another one");
     return rc == 0 ? 0 : sl_while(err, "table");
 }
 
