@@ -19,9 +19,11 @@ cp -r "$root/docs/plugin" "$work/source" # nothing else of the repository is in 
 build() {
     local name=$1
     shift
-    cmake -S "$work/source" -B "$work/build-$name" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Release \
-        -DMASK_DEFINITIONS="$(IFS=';' && echo "$*")" >"$work/build.log" 2>&1 &&
-        cmake --build "$work/build-$name" >>"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; die "$name was not built"; }
+    if ! { cmake -S "$work/source" -B "$work/build-$name" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Release \
+        -DMASK_DEFINITIONS="$(IFS=';' && echo "$*")" && cmake --build "$work/build-$name"; } >"$work/build.log" 2>&1; then
+        cat "$work/build.log" >&2
+        die "$name was not built"
+    fi
     cp "$work/build-$name/mask.so" "$work/$name.so"
 }
 build mask
