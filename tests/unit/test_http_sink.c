@@ -249,6 +249,7 @@ static void test_an_outage_is_outlasted_and_not_hammered(void **state)
     push_rig_run(60 * SL_NS_PER_S); /* the breaker's longest, and all 30 requests go at once */
     assert_int_equal(push_rig.acked, 3000);
     assert_in_range(back.requests - tries, 30, 31);
+    assert_in_range(push_rig.logs, 50, 3600 / 5 + 1); /* said now and then, not each time */
 }
 
 static int judge_busy(struct sl_http_request *request)

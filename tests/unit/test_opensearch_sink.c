@@ -253,7 +253,7 @@ static void test_only_the_rejected_items_are_sent_again(void **state)
     assert_int_equal(back.writes, 300); /* the others are not written twice */
     assert_int_equal(back.requests, 2);
     assert_int_equal(push_rig_count(PUSH_TURNED_AWAY), 100);
-    assert_string_equal(push_rig.logged, "429 rejected_execution_exception: queue is full");
+    assert_string_equal(push_rig.logged, "sink c: 429 rejected_execution_exception: queue is full");
 }
 
 static int item_mapping(uint32_t n, char *error, size_t bytes)
@@ -417,7 +417,7 @@ static void test_an_authentication_failure_says_so(void **state)
     back.fail_first = 1;
     push_rig_submit(NULL, 1);
     push_rig_run(SL_NS_PER_S + SL_NS_PER_MS);
-    assert_string_equal(push_rig.logged, "one:80: HTTP 401: authentication failed; check auth:: Unauthorized");
+    assert_string_equal(push_rig.logged, "sink c: one:80: HTTP 401: authentication failed; check auth:: Unauthorized");
     push_rig_run(SL_NS_PER_S);
     assert_int_equal(push_rig.acked, 1);
 }

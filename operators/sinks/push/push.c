@@ -442,7 +442,7 @@ static int push_try(struct push *push, struct push_bulk **at, uint64_t now_ns, u
         return 0;
     push_take_out(push, at);
     if (push_send(push, bulk, (uint32_t)host, &err) != 0) {
-        push->api->log(push->api->env, &err, "sending");
+        push_say(push, now_ns, &err);
         bulk->due_ns = now_ns + push_backoff(push, ++bulk->attempts);
         push_wait(push, bulk);
         *at_ns = bulk->due_ns < *at_ns ? bulk->due_ns : *at_ns;

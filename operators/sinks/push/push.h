@@ -19,6 +19,8 @@
 
 enum { PUSH_MAGIC = 0x70757368, PUSH_HOSTS_MAX = 64, PUSH_LABEL_BYTES = 128, PUSH_REFS = 1024 };
 
+#define PUSH_SAY_NS (5ull * 1000000000ull)
+
 enum push_counter {
     PUSH_REQUESTS,
     PUSH_RETRIES,
@@ -136,6 +138,8 @@ struct push {
     uint64_t used_bytes;
     uint64_t budget_nt, budget_ns; /* nano-tokens of the retry budget; when they were last counted */
     void *compressor;              /* ZSTD_CCtx */
+    uint64_t said_ns;              /* when it was last said why something is sent again */
+    uint32_t unsaid;
     struct sl_ref refs[PUSH_REFS];
     uint32_t refs_count;
 };
@@ -176,11 +180,14 @@ bool push_host_other(const struct push *push, uint32_t host, uint64_t now_ns); /
 /* A retry costs a token; first sends earn a fifth of one, and a second gives five. False: none is left; *ret_at_ns as above. */
 bool push_budget_take(struct push *push, uint64_t now_ns, uint64_t *ret_at_ns);
 void push_budget_earn(struct push *push);
+void push_budget_return(struct push *push); /* the retry was of use */
 
 /* push_send.c: 0: it flies; else it waits as before, err says why. */
 int push_send(struct push *push, struct push_bulk *bulk, uint32_t host, struct sl_err *err);
 
 /* push_judge.c */
+/* Says why something is sent again: at most once in PUSH_SAY_NS, with how often it was not said. */
+void push_say(struct push *push, uint64_t now_ns, const struct sl_err *why);
 void push_judge(struct push *push, struct push_bulk *bulk, uint64_t now_ns);
 /* The row will never be taken: a dead letter with why->text as its reason. */
 void push_refuse(struct push_bulk *bulk, struct push_row *row, const struct sl_err *why);

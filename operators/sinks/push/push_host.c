@@ -3,7 +3,8 @@
  * A breaker: CLOSED -HOST_FAILURES in a row-> OPEN for 1 s, 2 s, 4 s … 30 s with jitter -time-> HALF: one request at a time;
  * HALF -HOST_PROOFS answers-> CLOSED, HALF -a failure-> OPEN, longer.
  * The retry budget keeps a sick back-end from being hammered: a retry costs a token, each first send earns a fifth of one, and five
- * come with each second, so that a lone retry is always possible; at most BUDGET_MAX are kept.
+ * come with each second, so that a lone retry is always possible; at most BUDGET_MAX are kept. A retry of which the back-end took
+ * something gives its token back: it works, only not as fast.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 
@@ -120,6 +121,11 @@ static void budget_add(struct push *push, uint64_t nt)
 void push_budget_earn(struct push *push)
 {
     budget_add(push, BUDGET_TOKEN_NT / BUDGET_SENDS);
+}
+
+void push_budget_return(struct push *push)
+{
+    budget_add(push, BUDGET_TOKEN_NT);
 }
 
 bool push_budget_take(struct push *push, uint64_t now_ns, uint64_t *ret_at_ns)

@@ -25,20 +25,23 @@ static void refs_flush(struct push *push)
     push->refs_count = 0;
 }
 
-static void bulk_acknowledge(struct push *push, const struct push_bulk *bulk, bool pending_too)
+/* Returns how many rows were taken. */
+static uint32_t bulk_acknowledge(struct push *push, const struct push_bulk *bulk)
 {
+    uint32_t taken = 0;
+
     for (uint32_t i = 0; i < bulk->rows_count; i++) {
         struct push_row *row = &bulk->rows[i];
-        if (pending_too && row->state == PUSH_PENDING)
-            row->state = PUSH_TAKEN;
-        else if (row->state != PUSH_TAKEN)
+        if (row->state != PUSH_TAKEN)
             continue;
+        taken++;
         row->state = PUSH_DEAD; /* answered: never again */
         push->refs[push->refs_count++] = row->ref;
         if (push->refs_count == PUSH_REFS)
             refs_flush(push);
     }
     refs_flush(push);
+    return taken;
 }
 
 void push_refuse(struct push_bulk *bulk, struct push_row *row, const struct sl_err *why)
@@ -64,9 +67,25 @@ void push_give_up(struct push *push, struct push_bulk *bulk, const struct sl_err
 
 /* ---- again ---- */
 
+void push_say(struct push *push, uint64_t now_ns, const struct sl_err *why)
+{
+    struct sl_err said = *why;
+
+    if (push->said_ns != 0 && now_ns - push->said_ns < PUSH_SAY_NS) {
+        push->unsaid++;
+        return;
+    }
+    if (push->unsaid > 0)
+        (void)sl_while(&said, "(%u more)", (unsigned)push->unsaid);
+    (void)sl_while(&said, "sink %s", push->api->component);
+    push->api->log(push->api->env, &said, "sending again");
+    push->said_ns = now_ns;
+    push->unsaid = 0;
+}
+
 static void bulk_later(struct push *push, struct push_bulk *bulk, uint64_t now_ns, uint64_t due_ns, const struct sl_err *why)
 {
-    push->api->log(push->api->env, why, "sending again");
+    push_say(push, now_ns, why);
     for (uint32_t i = 0; i < bulk->rows_count; i++)
         if (bulk->rows[i].state == PUSH_AGAIN)
             bulk->rows[i].state = PUSH_PENDING;
@@ -224,7 +243,11 @@ static void judge_read(struct push *push, struct push_bulk *bulk, uint64_t now_n
         bulk->hunt->left += HUNT_EARNS;
     (void)sl_fail(&why, SL_E_IO, SL_REMEDY_RETRY, 0, "%s: some records are to be sent again", push->hosts[bulk->host].label);
     status = push->kind->judge(push->sink, bulk, &why, &err);
-    bulk_acknowledge(push, bulk, false);
+    if (bulk_acknowledge(push, bulk) > 0) {
+        if (bulk->attempts > 0)
+            push_budget_return(push);
+        bulk->attempts = 0; /* it moves on: the back-off begins anew */
+    }
     if (status != 0) {
         (void)sl_while(&err, "%s", push->hosts[bulk->host].label);
         bulk->by_host = false;
