@@ -38,7 +38,7 @@ static uint32_t chance(uint32_t below)
 /* A batch whose arrays all say which row they are of. */
 static void fill(uint32_t count)
 {
-    static char texts[SL_BATCH_RECORDS][16];
+    static char texts[SL_BATCH_RECORDS][24];
     static const char *rows[SL_BATCH_RECORDS];
     struct sl_view *view = &bench.view;
     uint8_t *levels;

@@ -14,6 +14,7 @@
 #include "operators/stages/stages.h"
 #include "runtime/cli/pages.h"
 #include "runtime/config/topology.h"
+#include "runtime/engine/derive.h"
 #include "runtime/engine/drive.h"
 #include "runtime/engine/slot.h"
 #include "runtime/store/commit_log.h"
@@ -116,7 +117,7 @@ static void any_close(void *self)
 #define HEAD(kind, word, self_type)                                                                                              \
     {                                                                                                                            \
         SL_ABI_MAJOR, SL_ABI_MINOR, sizeof(struct kind), word, "A script.", "{}", NULL, 0, sizeof(struct self_type), NULL, NULL, \
-            NULL, NULL, NULL                                                                                                     \
+            NULL, NULL, NULL, NULL                                                                                               \
     }
 
 static const struct sl_source_kind source_kind = {.head = HEAD(sl_source_kind, "script", source), .open = source_open,
@@ -275,7 +276,60 @@ static int flushed_seal(void *self, uint64_t number, struct sl_flush **ret_flush
 }
 
 static const struct sl_source_kind *const sources[] = {&source_kind, NULL};
-static const struct sl_op_kind *const operators[] = {&sl_op_parse, &sl_op_filter, &sl_op_route, NULL};
+/* ---- stages: one makes a twin of each record, one sets twins aside ---- */
+
+struct stage {
+    int unused;
+};
+
+static int stage_open(void *self, const struct sl_api *api, const void *config, struct sl_names *names, struct sl_err *err)
+{
+    (void)self;
+    (void)api;
+    (void)config;
+    (void)names;
+    (void)err;
+    return 0;
+}
+
+static int twice_process(void *self, struct sl_view *view, struct sl_err *err)
+{
+    struct sl_child children[2];
+    uint32_t count = view->batch->count;
+
+    (void)self;
+    (void)err;
+    assert_true(count <= 2);
+    for (uint32_t i = 0; i < count; i++)
+        children[i] = (struct sl_child){.index = (uint16_t)i, .text = sl_arena_copy(view->batch->arena, sl_slice_of("{\"twin\":true}"))};
+    return sl_view_derive(view, children, count);
+}
+
+static int aside_process(void *self, struct sl_view *view, struct sl_err *err)
+{
+    (void)self;
+    (void)err;
+    view->note = sl_arena_alloc(view->batch->arena, (view->batch->count + 1u) * sizeof(*view->note));
+    for (uint32_t i = 0; i < view->sel_count; i++) {
+        uint16_t row = view->sel[i];
+        view->note[row] = row % 4 == 1 ? "a twin, set aside" : NULL; /* the batch's first twin is noted, its second is not */
+        if (view->batch->sub[row] == 0)
+            continue;
+        view->fate[row] = SL_DEAD;
+        view->reason[row] = 1;
+    }
+    return 0;
+}
+
+static const char *const aside_reasons[] = {"", "by the table's words", NULL};
+
+static const struct sl_op_kind twice_kind = {.head = HEAD(sl_op_kind, "twice", stage), .open = stage_open, .process = twice_process,
+                                             .close = any_close, .flags = SL_OP_DERIVES};
+static const struct sl_op_kind aside_kind = {.head = {.major = SL_ABI_MAJOR, .bytes = sizeof(struct sl_op_kind), .name = "aside", .summary = "A script.",
+                                                      .example = "{}", .self_bytes = sizeof(struct stage), .reasons = aside_reasons},
+                                             .open = stage_open, .process = aside_process, .close = any_close};
+
+static const struct sl_op_kind *const operators[] = {&sl_op_parse, &sl_op_filter, &sl_op_route, &twice_kind, &aside_kind, NULL};
 static const struct sl_sink_kind *const sinks[] = {&plain_kind, &flushed_kind, NULL};
 static const struct sl_registry registry = {sources, operators, sinks};
 
@@ -323,7 +377,8 @@ struct rig {
 
 static void rig_start(struct rig *rig, bool once)
 {
-    struct sl_env env = {NULL, sl_disk_fs(rig->disk), NULL, env_now, env_unix, env_random, env_submit, env_wake, NULL};
+    struct sl_env env = {NULL, sl_disk_fs(rig->disk), NULL, env_now, env_unix, env_random, env_submit, env_wake, NULL,
+                         NULL, NULL};
     struct sl_err err = {0};
 
     rig->shared = (struct sl_shared){.topology = rig->topology, .node = "n", .data_dir = "/", .epoch = 1, .slots = 1,
@@ -598,6 +653,81 @@ static void test_a_record_that_is_too_large_holds_nothing_up(void **state)
     rig_close(&rig);
 }
 
+static uint64_t derived_of(const struct sl_slot_status *status)
+{
+    struct sl_ledger_row sum;
+
+    sl_ledger_sum(&status->ledger, UINT32_MAX, &sum);
+    return sum.derived;
+}
+
+static void test_derived_records_go_with_their_record(void **state)
+{
+    struct sl_slot_status status;
+    struct rig rig;
+
+    (void)state;
+    script.fail_submit = 2;
+    script.fail_prepare = 1;
+    rig_open(&rig, "operators: { twice: { type: twice, inputs: [in] } }\n"
+                   "sinks:\n  out: { type: plain, inputs: [twice] }\n  zone: { type: flushed, inputs: [twice] }\n", true);
+    rig_turns(&rig, 100);
+    assert_int_equal(sl_slot_state(rig.slot), SL_SLOT_ENDED);
+    rig_status(&rig, &status);
+    assert_int_equal(status.partitions[0].committed, RECORDS);
+    assert_int_equal(fate_of(&status, rig.topology, "zone", SL_LIVE), 2 * RECORDS);
+    assert_int_equal(fate_of(&status, rig.topology, "zone", SL_DELIVERED), 2 * RECORDS);
+    assert_int_equal(derived_of(&status), 2 * RECORDS); /* at both sinks */
+    assert_int_equal(script.plain.count, 2 * RECORDS);
+    assert_int_equal(script.flushed.committed, 2 * RECORDS);
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        assert_string_equal(script.flushed.bodies[2 * i], script.records[i]);
+        assert_string_equal(script.flushed.bodies[2 * i + 1], "{\"twin\":true}");
+        assert_string_equal(script.plain.bodies[2 * i], script.records[i]);
+    }
+    sl_slot_status_fini(&status);
+    rig_close(&rig);
+}
+
+static void test_a_restart_between_a_record_and_its_twin_is_none(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    script.count = 5;
+    rig_open(&rig, "operators: { twice: { type: twice, inputs: [in] } }\nsinks: { zone: { type: flushed, inputs: [twice] } }\n", true);
+    rig_turns(&rig, 40);
+    rig.slot = sl_slot_free(rig.slot);
+    script.count = RECORDS;
+    rig_start(&rig, true);
+    rig_turns(&rig, 40);
+    assert_int_equal(script.flushed.committed, 2 * RECORDS);
+    for (uint32_t i = 0; i < RECORDS; i++)
+        assert_string_equal(script.flushed.bodies[2 * i], script.records[i]);
+    rig_close(&rig);
+}
+
+static void test_letters_of_derived_records_name_record_and_ordinal(void **state)
+{
+    struct sl_slot_status status;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, "operators: { twice: { type: twice, inputs: [in] }, aside: { type: aside, inputs: [twice] } }\n"
+                   "sinks: { out: { type: plain, inputs: [aside] } }\n", true);
+    rig_turns(&rig, 60);
+    rig_status(&rig, &status);
+    assert_int_equal(script.plain.count, RECORDS);
+    assert_int_equal(script.dead.committed, RECORDS);
+    assert_int_equal(fate_of(&status, rig.topology, "out", SL_DEAD), RECORDS);
+    assert_non_null(strstr(script.dead.bodies[2], "\"reason\":\"a twin, set aside\""));
+    assert_non_null(strstr(script.dead.bodies[3], "\"reason\":\"by the table's words\""));
+    assert_non_null(strstr(script.dead.bodies[3], "\"offset\":3,\"sub\":1,"));
+    assert_non_null(strstr(script.dead.bodies[3], "\"raw\":\"{\\\"twin\\\":true}\""));
+    sl_slot_status_fini(&status);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -610,6 +740,9 @@ int main(void)
         cmocka_unit_test_setup(test_a_restart_skips_what_each_sink_has_done, script_reset),
         cmocka_unit_test_setup(test_several_ways_to_a_sink_deliver_once, script_reset),
         cmocka_unit_test_setup(test_a_record_that_is_too_large_holds_nothing_up, script_reset),
+        cmocka_unit_test_setup(test_derived_records_go_with_their_record, script_reset),
+        cmocka_unit_test_setup(test_a_restart_between_a_record_and_its_twin_is_none, script_reset),
+        cmocka_unit_test_setup(test_letters_of_derived_records_name_record_and_ordinal, script_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
