@@ -100,8 +100,8 @@ bool sl_spool_held(struct sl_spool_topic *topic, const char *holder, uint32_t pa
 void sl_spool_queue(struct sl_spool_topic *topic, uint64_t bytes);
 /* Refused for want of room: at its limit, or the disk is full or failing; not: for a moment, since memory or disk do not keep up. */
 bool sl_spool_has_no_room(const struct sl_spool_topic *topic);
-/* Bytes on disk of the segments that hold records at or above offset. */
-uint64_t sl_spool_bytes_from(struct sl_spool_topic *topic, uint32_t partition, uint64_t offset);
+/* Records at or above offset, offsets that no record has left out, and bytes on disk of the segments that hold them. */
+void sl_spool_from(struct sl_spool_topic *topic, uint32_t partition, uint64_t offset, uint64_t *ret_records, uint64_t *ret_bytes);
 /* Every topic; each() must not call the spool. */
 void sl_spool_each(struct sl_spool *spool, void (*each)(void *user, const char *topic), void *user);
 

@@ -142,7 +142,7 @@ static void queue_orphan_each(void *user, const char *topic)
 static void queue_orphan_say(struct sl_slot *slot, const char *sink)
 {
     struct sl_spool_topic *topic;
-    uint64_t first, end, held, records = 0;
+    uint64_t held, some, bytes, records = 0;
     char name[256];
     struct sl_err err;
 
@@ -150,10 +150,10 @@ static void queue_orphan_say(struct sl_slot *slot, const char *sink)
     if (sl_spool_topic(slot->shared->spool, name, 1, &topic, &err) != 0)
         return;
     for (uint32_t p = 0; p < sl_spool_partitions(topic); p++) {
-        sl_spool_bounds(topic, p, &first, &end);
-        if (sl_spool_held(topic, SL_QUEUE_HOLDER, p, &held) && held > first)
-            first = held;
-        records += end > first ? end - first : 0;
+        if (!sl_spool_held(topic, SL_QUEUE_HOLDER, p, &held))
+            held = 0;
+        sl_spool_from(topic, p, held, &some, &bytes);
+        records += some;
     }
     if (records == 0)
         return;
@@ -308,14 +308,26 @@ void sl_slot_queues_spill(struct sl_slot *slot)
 
 /* ---- the end ---- */
 
-static uint64_t queue_records(const struct sl_queue *queue)
+static uint64_t queue_records_on_disk(const struct sl_queue *queue, uint64_t *ret_bytes)
 {
     uint64_t records = 0;
 
+    *ret_bytes = 0;
     for (uint32_t p = 0; p < queue->parts_count; p++) {
-        uint64_t settled = sl_queue_settled(&queue->parts[p]);
-        records += queue->parts[p].end > settled ? queue->parts[p].end - settled : 0;
+        uint64_t some, bytes, settled = sl_queue_settled(&queue->parts[p]);
+        if (settled >= queue->parts[p].end)
+            continue;
+        sl_spool_from(queue->topic, queue->parts[p].number, settled, &some, &bytes);
+        records += some;
+        *ret_bytes += bytes;
     }
+    return records;
+}
+
+static uint64_t queue_records(const struct sl_queue *queue)
+{
+    uint64_t bytes, records = queue_records_on_disk(queue, &bytes);
+
     for (const struct sl_queue_entry *entry = queue->memory.first; entry != NULL; entry = entry->next)
         records += entry->where == SL_QUEUE_WRITING || queue->spill ? entry->left : sl_queue_idle(entry);
     return records;
@@ -397,13 +409,12 @@ static int64_t queue_oldest(const struct sl_queue *queue)
 void sl_slot_queue_status(const struct sl_slot *slot, uint32_t sink_index, struct sl_slot_queue_status *ret_status)
 {
     const struct sl_queue *queue = slot->sinks[sink_index].queue;
-    struct sl_slot_queue_status status = {.component = queue->sink->component, .records = queue_records(queue), .lost = queue->lost,
-                                          .bytes = queue->spill || queue->writing ? queue->memory_bytes : 0};
+    struct sl_slot_queue_status status = {.component = queue->sink->component, .records = queue_records(queue), .lost = queue->lost};
     int64_t oldest_unix_ms = queue_oldest(queue), now_unix_ms = slot->env.unix_ms(slot->env.user);
 
-    for (uint32_t p = 0; p < queue->parts_count; p++)
-        if (sl_queue_settled(&queue->parts[p]) < queue->parts[p].end)
-            status.bytes += sl_spool_bytes_from(queue->topic, queue->parts[p].number, sl_queue_settled(&queue->parts[p]));
+    (void)queue_records_on_disk(queue, &status.bytes);
+    if (queue->spill || queue->writing)
+        status.bytes += queue->memory_bytes;
     if (oldest_unix_ms != 0 && now_unix_ms > oldest_unix_ms)
         status.oldest_ms = (uint64_t)(now_unix_ms - oldest_unix_ms);
     if (queue->dead)

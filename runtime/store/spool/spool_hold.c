@@ -283,19 +283,20 @@ bool sl_spool_has_no_room(const struct sl_spool_topic *topic)
     return none;
 }
 
-uint64_t sl_spool_bytes_from(struct sl_spool_topic *topic, uint32_t partition, uint64_t offset)
+void sl_spool_from(struct sl_spool_topic *topic, uint32_t partition, uint64_t offset, uint64_t *ret_records, uint64_t *ret_bytes)
 {
     struct sl_spool *spool = topic->spool;
-    uint64_t bytes = 0;
 
+    *ret_records = *ret_bytes = 0;
     (void)pthread_mutex_lock(&spool->lock);
     for (uint32_t i = 0; partition < topic->partitions_count && i < topic->partitions[partition]->segments_count; i++) {
         const struct spool_segment *segment = topic->partitions[partition]->segments[i];
-        if (segment->state != SPOOL_MISSING && segment->end > offset)
-            bytes += segment->bytes;
+        if (segment->state == SPOOL_MISSING || segment->end <= offset)
+            continue;
+        *ret_bytes += segment->bytes;
+        *ret_records += segment->end - (segment->base > offset ? segment->base : offset);
     }
     (void)pthread_mutex_unlock(&spool->lock);
-    return bytes;
 }
 
 void sl_spool_each(struct sl_spool *spool, void (*each)(void *user, const char *topic), void *user)
