@@ -329,6 +329,41 @@ static void test_lose_makes_room_and_counts(void **state)
     assert_int_equal(get(topic, 0, 0, 0), end - first); /* the first batch begins at 0: the gap is seen */
 }
 
+static void test_a_queue_keeps_what_its_holder_needs_and_no_more(void **state)
+{
+    struct sl_spool_record record = {.payload = {"full", 4}};
+    struct fixture *f = *state;
+    struct sl_spool_topic *topic;
+    uint64_t first, end, records, bytes, held, number = 0;
+
+    f->settings.when_full = SL_SPOOL_LOSE; /* is not for queues */
+    fixture_reopen(f);
+    assert_int_equal(sl_spool_topic(f->spool, "@queue/t/s", 1, &topic, &f->err), 0);
+    assert_false(sl_spool_held(topic, "queue", 0, &held));
+    assert_int_equal(sl_spool_settle(topic, "queue", 0, 0, &f->err), 0);
+    sl_spool_queue(topic, 64 << 10);
+    while (!sl_spool_has_no_room(topic)) {
+        (void)put(f, topic, 0, (unsigned)number, 10);
+        number += 10;
+        assert_true(number < 10000);
+    }
+    assert_int_equal(sl_spool_append(topic, 0, &record, 1, NULL, &f->err), -SL_E_LIMIT);
+    sl_spool_from(topic, 0, 0, &records, &bytes);
+    assert_true(records == number && bytes >= 64 << 10 && bytes < 80 << 10);
+    assert_int_equal(sl_spool_settle(topic, "queue", 0, number / 2, &f->err), 0);
+    assert_false(sl_spool_has_no_room(topic));
+    sl_spool_bounds(topic, 0, &first, &end);
+    assert_true(first > number / 4 && first <= number / 2 && end == number); /* gone at once, far below any limit */
+    sl_disk_crash_after(f->disk, 0);
+    f->spool = sl_spool_close(f->spool);
+    sl_disk_restart(f->disk, 1);
+    assert_int_equal(sl_spool_open(sl_disk_fs(f->disk), "/spool", &f->settings, &f->spool, &f->err), 0);
+    assert_int_equal(sl_spool_topic(f->spool, "@queue/t/s", 1, &topic, &f->err), 0);
+    assert_true(sl_spool_held(topic, "queue", 0, &held));
+    assert_int_equal(held, number / 2); /* durable, also within a segment */
+    assert_int_equal(get(topic, 0, number / 2, 0), number - number / 2);
+}
+
 static void test_reserved_offsets_are_never_handed_out(void **state)
 {
     struct fixture *f = *state;
@@ -422,6 +457,7 @@ int main(void)
         WITH_SPOOL(test_a_full_queue_refuses),
         WITH_SPOOL(test_holds_decide_what_goes),
         WITH_SPOOL(test_lose_makes_room_and_counts),
+        WITH_SPOOL(test_a_queue_keeps_what_its_holder_needs_and_no_more),
         WITH_SPOOL(test_reserved_offsets_are_never_handed_out),
         cmocka_unit_test(test_the_writer_thread_answers_everybody),
     };
