@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/envelope/envelope.h"
 
-#include "envelope.pb-c.h"
+#include "runtime/envelope/envelope.pb-c.h"
 #include "runtime/base/utf8.h"
 #include "runtime/envelope/proto_arena.h"
 

@@ -98,7 +98,7 @@ def send(n):
             assert error.code in (429, 503) and "Retry-After" in error.headers, (error.code, error.read())
         except (urllib.error.URLError, ConnectionError, TimeoutError, OSError):
             pass
-        time.sleep(0.02)
+        time.sleep(0.02)  # poll
 with concurrent.futures.ThreadPoolExecutor(16) as pool:
     for done in pool.map(send, range(count // 10)):
         pass

@@ -11,9 +11,9 @@
 #include <strings.h>
 
 #include "operators/sources/http/server.h"
+#include "operators/sources/otlp/otlp.pb-c.h"
 #include "operators/sources/otlp/otlp_record.h"
 #include "operators/sources/sources.h"
-#include "otlp.pb-c.h"
 #include "runtime/base/json_out.h"
 
 #define OTLP_PROTOBUF "application/x-protobuf"

@@ -5,8 +5,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "operators/sources/otlp/otlp.pb-c.h"
 #include "operators/sources/otlp/otlp_record.h"
-#include "otlp.pb-c.h"
 #include "runtime/base/base64.h"
 #include "runtime/envelope/proto_arena.h"
 
