@@ -213,12 +213,19 @@ static struct sl_slice sample_origin(struct sample_stage *stage, const struct sl
     return (struct sl_slice){stage->origin, (uint32_t)(stage->origin_bytes + sizeof(uint64_t))};
 }
 
-/* A W3C trace id carries its randomness; one of zeros is none. */
+/* Trace ids that somebody counts up are 32 hex digits too, and would all be left out together: 24 leading zeros in 56 bits are one in
+ * 16 million at random, so such a number is taken for a counter, and hashed like any other key. */
+static bool sample_is_counted(uint64_t randomness)
+{
+    return randomness >> (SL_R_BITS - 24) == 0;
+}
+
+/* A W3C trace id carries its randomness. */
 static uint64_t sample_randomness(struct sl_slice key)
 {
     uint64_t randomness = 0;
 
-    if (sl_randomness_of_hex(key.data, key.bytes, &randomness) == 1 && randomness != 0)
+    if (sl_randomness_of_hex(key.data, key.bytes, &randomness) == 1 && !sample_is_counted(randomness))
         return randomness;
     return sl_randomness_of_bytes(key.data, key.bytes);
 }

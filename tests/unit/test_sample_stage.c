@@ -37,7 +37,7 @@ static const char *body(uint16_t row)
 
 /* R of these trace ids is their last 14 digits: the first is far above T of 10 %, the second far below. */
 #define HIGH "4bf92f3577b34da6a3ffffffffffff00"
-#define LOW "4bf92f3577b34da6a300000000000001"
+#define LOW "4bf92f3577b34da6a300100000000001"
 
 static void test_traces_live_or_die_as_a_whole_and_are_stamped(void **state)
 {
@@ -60,6 +60,23 @@ static void test_traces_live_or_die_as_a_whole_and_are_stamped(void **state)
     assert_int_equal(json.bench.view.threshold[0], sl_threshold_of_share(0.1));
     assert_int_equal(json.bench.counters[0], 2);
     assert_int_equal(json.bench.counters[1], 2);
+}
+
+/* 00…01, 00…02, …: hashed, or all of them would be left out. */
+static void test_ids_that_are_counted_up_are_hashed(void **state)
+{
+    enum { IDS = 2000 };
+    static char texts[IDS][64];
+    static const char *rows[IDS];
+    (void)state;
+    for (int i = 0; i < IDS; i++) {
+        (void)snprintf(texts[i], sizeof(texts[i]), "{\"trace_id\":\"%032x\"}", (unsigned)i);
+        rows[i] = texts[i];
+    }
+    stage_json_open(&json, &sl_op_sample, "{ type: sample, inputs: [x], share: 10% }");
+    stage_json_batch(&json, rows, IDS);
+    stage_json_process(&json);
+    assert_in_range(json.bench.view.sel_count, 150, 250); /* 200 +- 3.7 sigma */
 }
 
 static void test_values_that_are_no_objects_stay_as_they_are(void **state)
@@ -171,6 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_traces_live_or_die_as_a_whole_and_are_stamped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ids_that_are_counted_up_are_hashed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_values_that_are_no_objects_stay_as_they_are, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_earlier_stamp_composes_and_is_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_samplers_of_one_topology_stamp_once, setup, teardown),
