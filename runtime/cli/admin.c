@@ -4,11 +4,13 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/json_out.h"
 #include "runtime/cli/cli.h"
 #include "runtime/cli/client.h"
+#include "runtime/cli/replay/replay.h"
 #include "runtime/config/pool.h"
 #include "runtime/config/yaml.h"
 #include "runtime/engine/host.h"
@@ -78,11 +80,39 @@ static int admin_resume(struct admin_request *request, struct sl_err *err)
     return 0;
 }
 
+/* ---- replay --dead ---- */
+
+static int admin_replay(struct admin_request *request, struct sl_err *err)
+{
+    const char *name = admin_topology(request, err), *since = admin_text(request, "since_unix_ms");
+    struct sl_replay_filter filter = {admin_text(request, "stage"), admin_text(request, "reason"),
+                                      since == NULL ? 0 : (int64_t)strtoll(since, NULL, 10)};
+    struct sl_replay_result result;
+    struct sl_buf text = {0};
+
+    if (name == NULL)
+        return -(int)err->code;
+    for (uint32_t t = 0; t < sl_host_topologies_count(request->host); t++) {
+        const struct sl_topology *topology = sl_host_topology_at(request->host, t);
+        if (strcmp(topology->name, name) != 0)
+            continue;
+        if (sl_replay_send(request->host, topology, &filter, &result, err) != 0)
+            return -(int)err->code;
+        sl_replay_say(topology, &result, &text);
+        sl_json_out_str_at(request->out, "said", sl_buf_str(&text));
+        sl_json_out_u64_at(request->out, "sent", result.sent);
+        sl_buf_fini(&text);
+        return 0;
+    }
+    return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "no topology %s runs here", name);
+}
+
 static const struct {
     const char *name;
     int (*run)(struct admin_request *request, struct sl_err *err);
 } admin_commands[] = {
     {"resume", admin_resume},
+    {"replay", admin_replay},
 };
 
 static int admin_run(struct admin_request *request, int (*run)(struct admin_request *request, struct sl_err *err), const char *body,

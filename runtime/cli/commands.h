@@ -15,6 +15,7 @@ int sl_command_init(struct sl_cli *cli);
 int sl_command_cat(struct sl_cli *cli);
 int sl_command_status(struct sl_cli *cli);
 int sl_command_resume(struct sl_cli *cli);
+int sl_command_replay(struct sl_cli *cli);
 int sl_command_tap(struct sl_cli *cli);
 int sl_command_audit(struct sl_cli *cli);
 int sl_command_spool(struct sl_cli *cli);

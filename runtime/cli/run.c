@@ -388,10 +388,19 @@ static void run_loop_close(struct run *run)
     (void)uv_loop_close(&run->loop);
 }
 
+static const struct sl_head *run_spool_kind(const struct sl_registry *registry)
+{
+    for (uint32_t i = 0; registry->sources[i] != NULL; i++)
+        if (strcmp(((const struct sl_head *)(const void *)registry->sources[i])->name, "spool") == 0)
+            return (const struct sl_head *)(const void *)registry->sources[i];
+    return NULL;
+}
+
 static int run_host(struct run *run)
 {
     struct sl_host_settings settings = {run->process, (const struct sl_topology *const *)run->topologies, run->topologies_count,
-                                        sl_klog_rdkafka(), sl_cli_has(run->cli, "once"), run_log, run_ended, run};
+                                        sl_klog_rdkafka(), sl_cli_has(run->cli, "once"), run_spool_kind(run->cli->registry), false,
+                                        run_log, run_ended, run};
     struct sl_err err = {0};
     int status = SL_EXIT_FAILED;
 

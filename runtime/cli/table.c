@@ -86,6 +86,18 @@ static const struct sl_option table_resume[] = {
     {NULL, NULL, NULL},
 };
 
+static const struct sl_option table_replay[] = {
+    {"dead", NULL, "Send dead letters again."},
+    {"stage", "NAME", "Only those of this stage or sink."},
+    {"reason", "TEXT", "Only those whose reason has this in it."},
+    {"since", "DURATION", "Only records that came in the last, such as 2h."},
+    TABLE_CONFIG,
+    TABLE_SOCKET,
+    TABLE_DATA_DIR,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
 static const struct sl_option table_tap[] = {
     {"limit", "COUNT", "End after this many records."},
     {"rate", "COUNT", "At most this many records a second (default 100); what is above it is passed over."},
@@ -130,6 +142,8 @@ static const struct sl_command table[] = {
     {"cat", "spool TOPIC|PATH...", 1, 1000,
      "Print records: a topic of a closed spool, or the files of a landing or dead-letter folder.",
      "sluice cat sluice-data/landing | head", table_cat, NULL, sl_command_cat},
+    {"replay", "FILE", 1, 1, "Send the dead letters of a topology through the stages and sinks that had failed, each once.",
+     "sluice replay --dead topology.yaml --stage parsed", table_replay, NULL, sl_command_replay},
     {"tap", "TOPOLOGY STAGE", 2, 2, "Show a live sample of the records that a stage of the running server lets out.",
      "sluice tap company-bus parsed --limit 10", table_tap, NULL, sl_command_tap},
     {"audit", "FILE [LANDING_DIR...]", 1, 1000, "Read source and landing zone again and prove that each record came out once.",

@@ -83,8 +83,8 @@ static bool tap_feeds(const struct sl_topology *topology, uint32_t component, ui
 static int tap_masked(const struct sl_topology *topology, uint32_t component, struct sl_err *err)
 {
     for (uint32_t c = 0; c < topology->components_count; c++)
-        if (topology->components[c].role == SL_OPERATOR && strcmp(topology->components[c].type, "redact") == 0 &&
-            tap_feeds(topology, component, c))
+        if (topology->components[c].role == SL_OPERATOR &&
+            ((const struct sl_op_kind *)(const void *)topology->components[c].head)->mask != NULL && tap_feeds(topology, component, c))
             return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
                            "%s lies before %s, which redacts: its records are not masked yet; tap %s or what is behind it",
                            topology->components[component].name, topology->components[c].name, topology->components[c].name);

@@ -7,7 +7,8 @@
 #include "runtime/config/diag.h"
 #include "runtime/config/kind.h"
 
-enum sl_role { SL_SOURCE, SL_OPERATOR, SL_SINK };
+/* SL_PAST: made by the engine only: a source that is not read (slot/replay.h). */
+enum sl_role { SL_SOURCE, SL_OPERATOR, SL_SINK, SL_PAST };
 enum sl_when_full { SL_FULL_WAIT, SL_FULL_SPOOL, SL_FULL_DEFER, SL_FULL_SHED };
 struct sl_encoding; /* encoding.h */
 

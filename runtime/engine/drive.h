@@ -38,6 +38,7 @@ struct sl_shared {
     struct sl_commit_log *commit_log; /* of this topology: own sources' commit domain */
     void **component_shared;          /* by component: what head.share() made */
     uint64_t *flush_number;           /* atomic; flush numbers of this start count from it */
+    bool replay;                      /* the topology is one of sl_replay_topology() */
     bool once;                        /* end when every source is at its end and everything is committed */
 };
 

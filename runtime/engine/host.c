@@ -3,6 +3,7 @@
 #include "runtime/engine/host.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/engine/mark_codec.h"
+#include "runtime/engine/slot/replay.h"
 #include "runtime/engine/worker.h"
 #include "runtime/store/commit_log.h"
 #include "runtime/store/data_dir.h"
@@ -19,6 +21,9 @@ struct host_topology {
     struct sl_shared shared;
     struct sl_api *apis; /* by component, for share(); kept because a share may keep its api */
     uint64_t flush_number;
+    struct sl_worker *replay; /* reads dead letters again; NULL: nobody asked for it. Under the host's replay_lock */
+    struct sl_topology *replay_topology;
+    struct sl_shared replay_shared;
 };
 
 struct sl_host {
@@ -31,6 +36,8 @@ struct sl_host {
     uint32_t topologies_count;
     struct sl_worker **workers;
     uint32_t workers_count;
+    pthread_mutex_t replay_lock;
+    bool draining, started; /* under replay_lock */
 };
 
 static uint64_t host_now(void *env)
@@ -217,7 +224,7 @@ static int host_open_topology(struct sl_host *host, struct host_topology *at, st
     if (sl_commit_log_each(at->shared.commit_log, host_reserve_each, &(struct host_reserve){host, err}) != 0)
         return sl_while(err, "reserving the spool's offsets");
     for (uint32_t c = 0; c < at->topology->components_count; c++)
-        if (host_share(host, at, c, err) != 0)
+        if ((!host->settings.replay_only || at->topology->components[c].role != SL_SOURCE) && host_share(host, at, c, err) != 0)
             return -(int)err->code;
     return 0;
 }
@@ -234,7 +241,7 @@ static int host_open_workers(struct sl_host *host, struct sl_err *err)
         if (host->workers[w] == NULL)
             return -(int)err->code;
     }
-    for (uint32_t t = 0, next = 0; t < host->topologies_count; t++)
+    for (uint32_t t = 0, next = 0; t < host->topologies_count && !host->settings.replay_only; t++)
         for (uint32_t s = 0; s < host->topologies[t].shared.slots; s++, next++)
             if (sl_worker_add(host->workers[next % host->workers_count], &host->topologies[t].shared, s, err) != 0)
                 return -(int)err->code;
@@ -273,6 +280,7 @@ struct sl_host *sl_host_open(const struct sl_host_settings *settings, struct sl_
         (void)sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
         return NULL;
     }
+    (void)pthread_mutex_init(&host->replay_lock, NULL);
     host->settings = *settings;
     host->fs = sl_fs_posix();
     if (host_open_all(host, err) != 0)
@@ -280,11 +288,142 @@ struct sl_host *sl_host_open(const struct sl_host_settings *settings, struct sl_
     return host;
 }
 
+/* ---- dead letters once more ---- */
+
+static const struct sl_topology *host_find(const struct sl_host *host, const char *name, struct sl_err *err)
+{
+    char names[256] = "";
+    size_t used = 0;
+
+    for (uint32_t t = 0; t < host->topologies_count; t++) {
+        const char *known = host->topologies[t].topology->name;
+        if (strcmp(known, name) == 0)
+            return host->topologies[t].topology;
+        if (used < sizeof(names))
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", t == 0 ? "" : ", ", known);
+    }
+    (void)sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "no topology %s runs here; there are: %s", name, names);
+    return NULL;
+}
+
+static bool host_reads_kafka(const struct sl_topology *topology)
+{
+    for (uint32_t c = 0; c < topology->components_count; c++)
+        if (topology->components[c].role == SL_SOURCE &&
+            (((const struct sl_source_kind *)(const void *)topology->components[c].head)->flags & SL_SOURCE_KAFKA) != 0)
+            return true;
+    return false;
+}
+
+/* Its shares, its commit log and its flush numbers are the topology's. */
+static int host_replay_open(struct sl_host *host, struct host_topology *at, struct sl_err *err)
+{
+    struct sl_worker_settings settings = {host->fs, host->settings.klog, host->settings.log, host->settings.ended,
+                                          host->settings.user, 1};
+
+    at->replay_topology = sl_replay_topology(at->topology, host->settings.spool);
+    if (at->replay_topology == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
+    at->replay_shared = at->shared;
+    at->replay_shared.topology = at->replay_topology;
+    at->replay_shared.replay = true;
+    at->replay_shared.slots = at->shared.slots + 1;
+    at->replay = sl_worker_new(&settings, err);
+    if (at->replay == NULL || sl_worker_add(at->replay, &at->replay_shared, at->shared.slots, err) != 0 ||
+        sl_worker_start(at->replay, err) != 0)
+        return -(int)err->code;
+    return 0;
+}
+
+static int host_replay_may(const struct sl_host *host, const struct host_topology *at, struct sl_err *err)
+{
+    if (host->settings.spool == NULL || host->draining || !host->started)
+        return sl_fail(err, SL_E_STOPPED, SL_REMEDY_RETRY, 0, "the process is ending, or has not started yet");
+    if (host_reads_kafka(at->topology))
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                       "topology %s reads Kafka: its letters cannot be replayed by this version; produce their raw bytes to its input topic",
+                       at->topology->name);
+    return 0;
+}
+
+static void host_replay_close(struct host_topology *at)
+{
+    at->replay = sl_worker_free(at->replay);
+    free(at->replay_topology);
+    at->replay_topology = NULL;
+}
+
+static int host_replay_begin(struct sl_host *host, struct host_topology *at, struct sl_err *err)
+{
+    int status;
+
+    if (at->replay != NULL && !sl_worker_idle(at->replay))
+        return 0;
+    host_replay_close(at); /* --once: it has ended with what was there */
+    status = host_replay_open(host, at, err);
+    if (status != 0) {
+        (void)sl_while(err, "replaying letters of topology %s", at->topology->name);
+        host_replay_close(at);
+    }
+    return status;
+}
+
+static int host_replay(struct sl_host *host, const char *topology, bool begin, struct sl_err *err)
+{
+    const struct sl_topology *found = host_find(host, topology, err);
+    int status = found == NULL ? -(int)err->code : 0;
+
+    (void)pthread_mutex_lock(&host->replay_lock);
+    for (uint32_t t = 0; status == 0 && t < host->topologies_count; t++) {
+        if (host->topologies[t].topology != found)
+            continue;
+        status = host_replay_may(host, &host->topologies[t], err);
+        if (status == 0 && begin)
+            status = host_replay_begin(host, &host->topologies[t], err);
+    }
+    (void)pthread_mutex_unlock(&host->replay_lock);
+    return status;
+}
+
+int sl_host_replay(struct sl_host *host, const char *topology, struct sl_err *err)
+{
+    return host_replay(host, topology, true, err);
+}
+
+int sl_host_replay_check(struct sl_host *host, const char *topology, struct sl_err *err)
+{
+    return host_replay(host, topology, false, err);
+}
+
+/* What an earlier start had begun goes on; that it cannot is no reason not to start. */
+static void host_replay_again(struct sl_host *host, struct host_topology *at)
+{
+    struct sl_fs_stat stat;
+    struct sl_err err = {0};
+    char path[4096];
+
+    (void)snprintf(path, sizeof(path), "%s/spool/" SL_REPLAY_TOPIC "%s", host->data_dir.path, at->topology->name);
+    if (host->settings.spool == NULL || host->fs->stat(host->fs, path, &stat) != 0 || host_reads_kafka(at->topology))
+        return;
+    if (sl_host_replay(host, at->topology->name, &err) != 0)
+        host->settings.log(host->settings.user, at->topology->name, &err, "replay");
+}
+
+struct sl_spool *sl_host_spool(struct sl_host *host)
+{
+    return host->spool;
+}
+
 int sl_host_start(struct sl_host *host, struct sl_err *err)
 {
     for (uint32_t w = 0; w < host->workers_count; w++)
         if (sl_worker_start(host->workers[w], err) != 0)
             return -(int)err->code;
+    (void)pthread_mutex_lock(&host->replay_lock);
+    host->started = true;
+    (void)pthread_mutex_unlock(&host->replay_lock);
+    for (uint32_t t = 0; t < host->topologies_count && !host->settings.replay_only; t++)
+        host_replay_again(host, &host->topologies[t]);
     return 0;
 }
 
@@ -292,14 +431,25 @@ void sl_host_drain(struct sl_host *host)
 {
     for (uint32_t w = 0; w < host->workers_count; w++)
         sl_worker_drain(host->workers[w]);
+    (void)pthread_mutex_lock(&host->replay_lock);
+    host->draining = true;
+    for (uint32_t t = 0; t < host->topologies_count; t++)
+        if (host->topologies[t].replay != NULL)
+            sl_worker_drain(host->topologies[t].replay);
+    (void)pthread_mutex_unlock(&host->replay_lock);
 }
 
 bool sl_host_idle(struct sl_host *host)
 {
+    bool idle = true;
+
     for (uint32_t w = 0; w < host->workers_count; w++)
-        if (!sl_worker_idle(host->workers[w]))
-            return false;
-    return true;
+        idle = idle && sl_worker_idle(host->workers[w]);
+    (void)pthread_mutex_lock(&host->replay_lock);
+    for (uint32_t t = 0; t < host->topologies_count; t++)
+        idle = idle && (host->topologies[t].replay == NULL || sl_worker_idle(host->topologies[t].replay));
+    (void)pthread_mutex_unlock(&host->replay_lock);
+    return idle;
 }
 
 static void host_close_topology(struct host_topology *at)
@@ -322,6 +472,8 @@ struct sl_host *sl_host_close(struct sl_host *host)
     for (uint32_t w = 0; host->workers != NULL && w < host->workers_count; w++)
         host->workers[w] = sl_worker_free(host->workers[w]);
     for (uint32_t t = 0; t < host->topologies_count; t++)
+        host_replay_close(&host->topologies[t]);
+    for (uint32_t t = 0; t < host->topologies_count; t++)
         if (host->topologies[t].topology != NULL)
             host_close_topology(&host->topologies[t]);
     if (host->spool != NULL)
@@ -330,6 +482,7 @@ struct sl_host *sl_host_close(struct sl_host *host)
     free(host->topologies);
     if (host->has_data_dir)
         sl_data_dir_close(&host->data_dir);
+    (void)pthread_mutex_destroy(&host->replay_lock);
     free(host);
     return NULL;
 }
@@ -339,7 +492,7 @@ struct sl_host *sl_host_close(struct sl_host *host)
 static struct sl_host_topology *host_view_find(struct sl_host *host, struct sl_host_topology *items, const struct sl_topology *topology)
 {
     for (uint32_t t = 0; t < host->topologies_count; t++)
-        if (items[t].topology == topology)
+        if (strcmp(items[t].topology->name, topology->name) == 0) /* its letters' too */
             return &items[t];
     return NULL;
 }
@@ -384,7 +537,7 @@ static int host_view_components(struct sl_slot_status *sum, const struct sl_slot
     }
     if (sum->components == NULL)
         return -1;
-    for (uint32_t c = 0; c < status->components_count; c++) {
+    for (uint32_t c = 0; c < status->components_count && c < sum->components_count; c++) { /* a slot of replays has one more */
         for (int i = 0; i < SL_COUNTERS_MAX; i++)
             sum->components[c].counters[i] += status->components[c].counters[i];
         for (int i = 0; i <= SL_LATENCY_BOUNDS; i++)
@@ -450,6 +603,11 @@ int sl_host_view(struct sl_host *host, struct sl_host_topology **ret_items)
     }
     for (uint32_t w = 0; !view.failed && w < host->workers_count; w++)
         sl_worker_view(host->workers[w], host_view_each, &view);
+    (void)pthread_mutex_lock(&host->replay_lock);
+    for (uint32_t t = 0; !view.failed && t < host->topologies_count; t++)
+        if (host->topologies[t].replay != NULL)
+            sl_worker_view(host->topologies[t].replay, host_view_each, &view);
+    (void)pthread_mutex_unlock(&host->replay_lock);
     if (view.failed) {
         sl_host_view_fini(host, view.items);
         return -1;
@@ -463,22 +621,6 @@ void sl_host_view_fini(struct sl_host *host, struct sl_host_topology *items)
     for (uint32_t t = 0; t < host->topologies_count; t++)
         sl_slot_status_fini(&items[t].sum);
     free(items);
-}
-
-static const struct sl_topology *host_find(const struct sl_host *host, const char *name, struct sl_err *err)
-{
-    char names[256] = "";
-    size_t used = 0;
-
-    for (uint32_t t = 0; t < host->topologies_count; t++) {
-        const char *known = host->topologies[t].topology->name;
-        if (strcmp(known, name) == 0)
-            return host->topologies[t].topology;
-        if (used < sizeof(names))
-            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", t == 0 ? "" : ", ", known);
-    }
-    (void)sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "no topology %s runs here; there are: %s", name, names);
-    return NULL;
 }
 
 int sl_host_ask(struct sl_host *host, const char *topology, void (*each)(void *user, struct sl_slot *slot), void *user,

@@ -1,6 +1,6 @@
 /* host.h: the process: its data_dir, spool, workers and topologies. Sources, operators and sinks come with the topologies.
  *
- * Threads: all calls from one thread (main's), but for sl_host_view and what its log callback says.
+ * Threads: all calls from one thread (main's), but for sl_host_view, sl_host_ask, sl_host_replay and what its log callback says.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_ENGINE_HOST_H
 #define SL_RUNTIME_ENGINE_HOST_H
@@ -17,6 +17,8 @@ struct sl_host_settings {
     uint32_t topologies_count;
     struct sl_klog *klog;
     bool once;
+    const struct sl_head *spool; /* the registry's source of that name, for replays; NULL: none */
+    bool replay_only;            /* dead letters are read again, and nothing else */
     void (*log)(void *user, const char *topology, const struct sl_err *err, const char *what); /* any thread */
     void (*ended)(void *user); /* any thread: look at sl_host_idle */
     void *user;
@@ -44,6 +46,12 @@ void sl_host_view_fini(struct sl_host *host, struct sl_host_topology *items);
  * close; any thread but a slot's. 0, or SL_E_CONFIG: no topology of that name (the text lists those there are). */
 int sl_host_ask(struct sl_host *host, const char *topology, void (*each)(void *user, struct sl_slot *slot), void *user,
                 struct sl_err *err);
+/* Letters are in the spool topic of the topology's replays (slot/replay.h): a slot of its own reads them, from now on until the end.
+ * A start with such a topic begins it by itself. Any thread, after start. Not for topologies with a Kafka source. */
+int sl_host_replay(struct sl_host *host, const char *topology, struct sl_err *err);
+/* 0, or why that could not be. */
+int sl_host_replay_check(struct sl_host *host, const char *topology, struct sl_err *err);
+struct sl_spool *sl_host_spool(struct sl_host *host);
 uint32_t sl_host_topologies_count(const struct sl_host *host);
 const struct sl_topology *sl_host_topology_at(const struct sl_host *host, uint32_t index);
 void sl_host_spool_stats(struct sl_host *host, struct sl_spool_stats *ret_stats);

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "runtime/engine/slot/replay.h"
 #include "runtime/engine/slot/slot_private.h"
 #include "runtime/engine/slot/tap.h"
 
@@ -48,7 +49,7 @@ static int branch_leaf(struct sl_slot *slot, const struct sl_node *node, struct 
     struct sl_slot_sink *sink = &slot->sinks[node->sink];
     struct sl_view *kept = view;
 
-    if (sink->where != NULL) {
+    if (sink->where != NULL && (slot->replay == NULL || slot->replay->stage != sink->component)) { /* it was taken once */
         uint8_t *match = sl_arena_alloc(&slot->arena, view->batch->count + 1u);
         kept = sl_arena_alloc(&slot->arena, sizeof(*kept));
         if (kept == NULL || match == NULL || sl_view_branch(kept, view) != 0)
@@ -64,15 +65,17 @@ static int branch_leaf(struct sl_slot *slot, const struct sl_node *node, struct 
     if (sink->views_count == sizeof(sink->views) / sizeof(sink->views[0]))
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "topology %s: more than %u ways lead to sink %s",
                        slot->topology->name, sink->views_count, slot->topology->components[sink->component].name);
-    if (sink->views_count > 0 && sink->views[0]->batch != kept->batch) /* graph_check.c has refused it */
+    /* derive_check.c has refused it; batches of a parse behind a change (sl_view_adopt_texts) have the same rows */
+    if (sink->views_count > 0 && (sink->views[0]->batch->sub != kept->batch->sub || sink->views[0]->batch->count != kept->batch->count))
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topology %s: sink %s is reached behind a stage that derives records and around it",
                        slot->topology->name, slot->topology->components[sink->component].name);
     sink->views[sink->views_count++] = kept;
     return 0;
 }
 
-/* The stages behind `node`, each on a view of its own: a drop in one branch is not seen in another. */
-static int branch_children(struct sl_slot *slot, const struct sl_node *node, struct sl_view *view, struct sl_err *err)
+/* The stages behind `node`, each on a view of its own: a drop in one branch is not seen in another. A router that did not run has
+ * told no ports. */
+static int branch_children(struct sl_slot *slot, const struct sl_node *node, bool ran, struct sl_view *view, struct sl_err *err)
 {
     bool router = node->kind != NULL && node->kind->ports != NULL;
 
@@ -83,7 +86,7 @@ static int branch_children(struct sl_slot *slot, const struct sl_node *node, str
             if (own == NULL || sl_view_branch(own, view) != 0)
                 return branch_budget(slot, err);
         }
-        if (router)
+        if (router && ran)
             branch_keep_port(own, child->port);
         if (branch_walk(slot, child, own, err) != 0)
             return -(int)err->code;
@@ -91,10 +94,8 @@ static int branch_children(struct sl_slot *slot, const struct sl_node *node, str
     return 0;
 }
 
-static int branch_walk(struct sl_slot *slot, const struct sl_node *node, struct sl_view *view, struct sl_err *err)
+static int branch_run(struct sl_slot *slot, const struct sl_node *node, struct sl_view *view, struct sl_err *err)
 {
-    if (node->sink != UINT32_MAX)
-        return branch_leaf(slot, node, view, err);
     if (node->kind->process(node->self, view, err) != 0)
         return sl_while(err, "topology %s: operator %s", slot->topology->name,
                         slot->topology->components[node->component].name);
@@ -103,7 +104,25 @@ static int branch_walk(struct sl_slot *slot, const struct sl_node *node, struct 
     sl_view_compact(view);
     if (slot->taps != NULL)
         sl_slot_tap_view(slot, node->component, view);
-    return branch_children(slot, node, view, err);
+    return 0;
+}
+
+static int branch_walk(struct sl_slot *slot, const struct sl_node *node, struct sl_view *view, struct sl_err *err)
+{
+    enum sl_replay_step step = slot->replay == NULL ? SL_REPLAY_RUN : sl_slot_replay_enter(slot, node);
+    int status = 0;
+
+    if (step == SL_REPLAY_SKIP)
+        return 0;
+    if (node->sink != UINT32_MAX)
+        status = branch_leaf(slot, node, view, err);
+    else if (step == SL_REPLAY_RUN)
+        status = branch_run(slot, node, view, err);
+    if (status == 0 && node->sink == UINT32_MAX)
+        status = branch_children(slot, node, step == SL_REPLAY_RUN, view, err);
+    if (slot->replay != NULL)
+        sl_slot_replay_leave(slot, node);
+    return status;
 }
 
 /* ---- sinks ---- */
@@ -132,6 +151,34 @@ static struct sl_slice branch_body(const struct sl_slot_sink *sink, const struct
     if (sink->encoder != NULL)
         return sl_encode(sink->encoder, view, row, cursor);
     return view->decoded->foreign ? view->batch->raw[row] : sl_view_body(view, row, cursor);
+}
+
+static bool branch_may_break(const struct sl_view *view)
+{
+    return view->batch->may_break || view->edits_count > 0 || view->decoded->body != NULL;
+}
+
+/* The view that stands for several ways: the first, but where only another one's bodies may hold CR or LF, one that says so. */
+static const struct sl_view *branch_face(struct sl_slot *slot, const struct sl_slot_sink *sink)
+{
+    const struct sl_view *first = sink->views[0];
+    struct sl_batch *batch;
+    struct sl_view *face;
+    bool may_break = false;
+
+    for (uint32_t v = 1; v < sink->views_count; v++)
+        may_break = may_break || branch_may_break(sink->views[v]);
+    if (!may_break || branch_may_break(first))
+        return first;
+    face = sl_arena_alloc(&slot->arena, sizeof(*face));
+    batch = sl_arena_alloc(&slot->arena, sizeof(*batch));
+    if (face == NULL || batch == NULL)
+        return NULL;
+    *face = *first;
+    *batch = *first->batch;
+    batch->may_break = true;
+    face->batch = batch;
+    return face;
 }
 
 static int branch_items_merged(struct sl_slot *slot, const struct sl_slot_sink *sink, uint32_t skip, uint8_t *fate)
@@ -317,6 +364,29 @@ static int branch_dead(struct sl_slot *slot, const struct sl_view *root, struct 
     return 0;
 }
 
+/* A sink that no letter of this batch goes to: its mark moves on all the same. */
+static int branch_none(struct sl_slot *slot, uint32_t sink_index, const struct sl_view *root, struct sl_err *err)
+{
+    const struct sl_position *position = &slot->sinks[sink_index].positions[root->batch->partition->index];
+    struct sl_mark upto;
+
+    if (root->batch->next <= position->taken.next)
+        return 0;
+    branch_upto(root->batch, position, &upto);
+    return branch_take(slot, sink_index, root, root->fate, root->batch->count, 0, &upto, err);
+}
+
+static int branch_set_aside(struct sl_slot *slot, struct sl_view *view, const char *reason, struct sl_err *err)
+{
+    for (uint32_t i = 0; i < view->batch->count; i++) {
+        view->fate[i] = SL_DEAD;
+        if (sl_slot_dead(slot, view->batch, (uint16_t)i, UINT32_MAX, reason) != 0)
+            return branch_budget(slot, err);
+    }
+    sl_view_compact(view);
+    return 0;
+}
+
 static int branch_root(struct sl_slot *slot, const struct sl_batch *batch, struct sl_view *view, struct sl_err *err)
 {
     struct sl_decoded *decoded = sl_arena_alloc(&slot->arena, sizeof(*decoded));
@@ -328,22 +398,30 @@ static int branch_root(struct sl_slot *slot, const struct sl_batch *batch, struc
     decoded->trace = -1;
     for (int role = 0; role < SL_ROLE_FIELDS; role++)
         decoded->role_column[role] = -1;
-    if (batch->large) { /* above max_record: set aside before anything reads it; it never holds the mark */
-        for (uint32_t i = 0; i < batch->count; i++) {
-            view->fate[i] = SL_DEAD;
-            if (sl_slot_dead(slot, batch, (uint16_t)i, UINT32_MAX, "larger than max_record") != 0)
-                return branch_budget(slot, err);
-        }
-        sl_view_compact(view);
-    }
+    if (batch->large) /* above max_record: set aside before anything reads it; it never holds the mark */
+        return branch_set_aside(slot, view, "larger than max_record", err);
+    if (slot->replay != NULL && slot->replay->stage == UINT32_MAX)
+        return branch_set_aside(slot, view, "its stage is not there any more, or no letter can go there", err);
     return 0;
+}
+
+/* The tree that a batch goes through: the source's; a letter's is that of the source that it came from. NULL: none is left. */
+static const struct sl_node *branch_tree(const struct sl_slot *slot, const struct sl_slot_source *source)
+{
+    if (slot->replay == NULL)
+        return source->tree;
+    return slot->replay->stage == UINT32_MAX ? NULL : slot->past[slot->replay->source];
 }
 
 int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_batch *batch, struct sl_err *err)
 {
+    const struct sl_node *tree;
     struct sl_view root;
 
     assert(batch->partition->magic == SL_PARTITION_MAGIC);
+    if (slot->replay != NULL && sl_slot_replay_begin(slot, batch, err) != 0)
+        return -(int)err->code;
+    tree = branch_tree(slot, source);
     slot->dead_count = 0;
     slot->batches++;
     slot->records += batch->count;
@@ -354,10 +432,13 @@ int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_b
     if (slot->taps != NULL)
         sl_slot_tap_view(slot, source->component, &root);
     batch->partition->next = batch->next; /* before sinks take: a rewind may lower it again */
-    if (branch_children(slot, source->tree, &root, err) != 0)
+    if (tree != NULL && branch_children(slot, tree, true, &root, err) != 0)
         return -(int)err->code;
-    for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (source->sinks[s] && s != slot->dead_sink && branch_sink(slot, s, batch, err) != 0)
+    for (uint32_t s = 0; s < slot->sinks_count; s++) {
+        bool none = slot->replay != NULL && slot->sinks[s].views_count == 0;
+        if (source->sinks[s] && s != slot->dead_sink &&
+            (none ? branch_none(slot, s, &root, err) : branch_sink(slot, s, batch, err)) != 0)
             return -(int)err->code;
+    }
     return branch_dead(slot, &root, err);
 }

@@ -8,6 +8,7 @@
 #include "runtime/base/base64.h"
 #include "runtime/base/json_out.h"
 #include "runtime/base/utf8.h"
+#include "runtime/engine/slot/replay.h"
 #include "runtime/engine/slot/slot_private.h"
 
 enum { DEAD_GENERATION = 1 };
@@ -87,31 +88,55 @@ static int dead_key(struct sl_slot *slot, const struct sl_dead *dead, struct sl_
     return 0;
 }
 
-static int dead_letter(struct sl_slot *slot, const struct sl_dead *dead, struct sl_buf *buf)
+struct dead_from {
+    struct sl_slice stage;
+    struct sl_origin origin;
+    uint32_t sub;
+    char text[SL_REPLAY_BYTES];
+};
+
+/* Where the record came from and where it died; of a letter that dies again: where it came from first (rule J3: a repeat has the
+ * same key), and, where it got nowhere, where it had died first. */
+static void dead_from(struct sl_slot *slot, const struct sl_dead *dead, struct dead_from *ret_from)
 {
     const struct sl_batch *batch = dead->batch;
     const struct sl_partition *partition = batch->partition;
-    const char *stage = dead->component == UINT32_MAX ? partition->source : slot->topology->components[dead->component].name;
+
+    ret_from->sub = batch->sub != NULL ? batch->sub[dead->index] : 0;
+    ret_from->stage = sl_slice_of(partition->source);
+    ret_from->origin = (struct sl_origin){sl_slice_of(partition->source), sl_slice_of(partition->topic), sl_slice_of(partition->id),
+                                          partition->incarnation, batch->offset[dead->index]};
+    if (slot->replay != NULL)
+        (void)sl_slot_replay_from(slot, batch, dead->index, ret_from->text, &ret_from->origin, &ret_from->stage, &ret_from->sub);
+    if (dead->component != UINT32_MAX)
+        ret_from->stage = sl_slice_of(slot->topology->components[dead->component].name);
+}
+
+static int dead_letter(struct sl_slot *slot, const struct sl_dead *dead, struct sl_buf *buf)
+{
+    const struct sl_batch *batch = dead->batch;
+    struct dead_from from;
     struct sl_json_out out;
     struct sl_slice raw;
     int hidden = dead_hidden(slot, dead, &raw);
 
     if (hidden < 0)
         return -1;
+    dead_from(slot, dead, &from);
     sl_buf_reset(buf);
     sl_json_out_init(&out, buf);
     sl_json_out_object(&out);
     sl_json_out_str_at(&out, "topology", slot->topology->name);
     sl_json_out_u64_at(&out, "generation", DEAD_GENERATION);
-    sl_json_out_str_at(&out, "stage", stage);
+    sl_json_out_slice_at(&out, "stage", from.stage);
     sl_json_out_str_at(&out, "reason", hidden && !dead_is_row(slot, dead) ? "withheld: it may quote what this topology masks" : dead->reason);
-    sl_json_out_str_at(&out, "source", partition->source);
-    sl_json_out_str_at(&out, "topic", partition->topic);
-    sl_json_out_str_at(&out, "partition", partition->id);
-    sl_json_out_u64_at(&out, "incarnation", partition->incarnation);
-    sl_json_out_u64_at(&out, "offset", batch->offset[dead->index]);
-    if (batch->sub != NULL && batch->sub[dead->index] > 0) /* derived from the record: raw is what it was derived as */
-        sl_json_out_u64_at(&out, "sub", batch->sub[dead->index]);
+    sl_json_out_slice_at(&out, "source", from.origin.source);
+    sl_json_out_slice_at(&out, "topic", from.origin.topic);
+    sl_json_out_slice_at(&out, "partition", from.origin.partition);
+    sl_json_out_u64_at(&out, "incarnation", from.origin.incarnation);
+    sl_json_out_u64_at(&out, "offset", from.origin.offset);
+    if (from.sub > 0) /* derived from the record: raw is what it was derived as */
+        sl_json_out_u64_at(&out, "sub", from.sub);
     sl_json_out_i64_at(&out, "append_unix_ms", batch->append_unix_ms[dead->index]);
     if (dead_key(slot, dead, &out) != 0)
         return -1;

@@ -36,15 +36,25 @@ static bool mask_is_due(const struct sl_slot *slot, const struct sl_node *tree, 
     return component == UINT32_MAX || slot->topology->components[component].role != SL_SINK || mask_way_around(tree, mask, component);
 }
 
+/* A letter that is read again came from some source of the topology: what is due behind any of them is due. */
+static bool mask_is_due_of(struct sl_slot *slot, const struct sl_partition *partition, uint32_t mask, uint32_t component)
+{
+    if (slot->past == NULL)
+        return mask_is_due(slot, sl_slot_source_of(slot, partition)->tree, mask, component);
+    for (uint32_t c = 0; c < slot->topology->components_count; c++)
+        if (slot->past[c] != NULL && mask_is_due(slot, slot->past[c], mask, component))
+            return true;
+    return false;
+}
+
 int sl_slot_mask(struct sl_slot *slot, const struct sl_partition *partition, uint32_t component, bool json, struct sl_slice text,
                  struct sl_slice *ret_text)
 {
-    const struct sl_node *tree = sl_slot_source_of(slot, partition)->tree;
     int status = 1;
 
     *ret_text = text;
     for (uint32_t c = 0; status == 1 && c < slot->topology->components_count; c++) /* inputs come first */
-        if (mask_is_due(slot, tree, c, component))
+        if (mask_is_due_of(slot, partition, c, component))
             status = ((const struct sl_op_kind *)slot->topology->components[c].head)
                          ->mask(slot->operators[c], json, *ret_text, &slot->arena, ret_text);
     return status;

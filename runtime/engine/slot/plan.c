@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/engine/slot/replay.h"
 #include "runtime/engine/slot/slot_private.h"
 
 /* ---- names: one column space for the topology ---- */
@@ -308,6 +309,26 @@ static int plan_sources(struct sl_slot *slot, struct sl_err *err)
     return 0;
 }
 
+/* Letters go the ways of the sources that they came from, and reach all of their sinks. */
+static int plan_past(struct sl_slot *slot, struct sl_err *err)
+{
+    const struct sl_topology *topology = slot->topology;
+
+    slot->replay = calloc(1, sizeof(*slot->replay));
+    slot->past = calloc(topology->components_count, sizeof(struct sl_node *));
+    if (slot->replay == NULL || slot->past == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", topology->name);
+    for (uint32_t c = 0; c < topology->components_count; c++) {
+        if (topology->components[c].role != SL_PAST)
+            continue;
+        slot->past[c] = plan_node(slot, c, 0, err);
+        if (slot->past[c] == NULL)
+            return -(int)err->code;
+        plan_reach(slot->past[c], slot->sources[0].sinks);
+    }
+    return 0;
+}
+
 int sl_slot_plan(struct sl_slot *slot, struct sl_err *err)
 {
     const struct sl_topology *topology = slot->topology;
@@ -331,7 +352,7 @@ int sl_slot_plan(struct sl_slot *slot, struct sl_err *err)
         if (plan_open_sink(slot, &slot->sinks[slot->sinks_count - 1], c, err) != 0)
             return -(int)err->code;
     }
-    if (plan_sources(slot, err) != 0)
+    if (plan_sources(slot, err) != 0 || (slot->shared->replay && plan_past(slot, err) != 0))
         return -(int)err->code;
     if (sl_slot_positions_init(slot) != 0)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", topology->name);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/engine/slot/replay.h"
 #include "runtime/engine/slot/slot_private.h"
 
 enum { SLOT_ARENA_FIRST = 2 << 20 };
@@ -166,6 +167,8 @@ static uint64_t slot_share(const struct sl_slot *slot, const struct sl_component
                (component->sink.when_full == SL_FULL_SPOOL ? 3 : 1); /* the rest is its queue's */
     case SL_OPERATOR:
         return slot_bytes * 10 / 100 / slot->topology->operators_count;
+    case SL_PAST:
+        return 0;
     }
     return 0;
 }
@@ -197,8 +200,8 @@ static void slot_component_init(struct sl_slot *slot, uint32_t index)
         .component = conf->name,
         .base_dir = slot->topology->base_dir,
         .epoch = shared->epoch,
-        .slot = slot->index,
-        .slots = shared->slots,
+        .slot = shared->replay && conf->role == SL_SOURCE ? 0 : slot->index, /* letters have one reader */
+        .slots = shared->replay && conf->role == SL_SOURCE ? 1 : shared->slots,
         .share_bytes = slot_share(slot, conf),
         .max_record_bytes = shared->max_record_bytes,
         .common = conf->role == SL_SINK ? &conf->sink : NULL,
@@ -231,7 +234,8 @@ static int slot_open(struct sl_slot *slot, struct sl_err *err)
                        topology->name);
     if (sl_slot_plan(slot, err) != 0)
         return -(int)err->code;
-    sl_slot_queues_look(slot);
+    if (!slot->shared->replay)
+        sl_slot_queues_look(slot);
     if (!kafka) {
         slot->domain = sl_domain_local_new(slot->shared->commit_log);
         if (slot->domain == NULL || sl_slot_recover_start(slot, err) != 0)
@@ -596,6 +600,8 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
     free(slot->sources);
     free(slot->nodes);
     free(slot->operators);
+    free(slot->replay);
+    free(slot->past);
     for (uint32_t i = 0; i < slot->paths_count; i++)
         free((void *)(uintptr_t)slot->paths[i].segments);
     free(slot->paths);

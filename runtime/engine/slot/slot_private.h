@@ -160,6 +160,8 @@ struct sl_slot {
     struct sl_slot_sink *sinks;
     uint32_t sinks_count, dead_sink;
     void **operators; /* selves, by component */
+    struct sl_slot_replay *replay; /* replay.h: this slot reads letters again; NULL: an ordinary one */
+    struct sl_node **past;         /* by component: trees of the sources that letters came from */
     struct sl_node *nodes; /* arena of trees */
     uint32_t nodes_count;
 

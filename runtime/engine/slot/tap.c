@@ -147,16 +147,41 @@ static const char *tap_fate(uint8_t fate)
     return names[fate];
 }
 
-/* The body comes last, as the only member that may be long. */
-static void tap_line(struct sl_buf *line, const struct sl_batch *batch, uint32_t row, const char *fate, struct sl_slice body)
+struct tap_record { /* a body without data is withheld: the topology masks, and it is no JSON */
+    const struct sl_batch *batch;
+    uint32_t row;
+    const char *fate;
+    struct sl_slice key, body;
+    bool masked;
+};
+
+/* Where the topology masks, a tap shows what a dead letter would (mask.c), wherever it is plugged in. -1: over budget. */
+static int tap_mask(struct sl_slot *slot, uint32_t component, struct tap_record *record)
 {
+    const struct sl_partition *partition = record->batch->partition;
+    const char *body = record->body.data;
+    int status = record->body.bytes == 0 ? 1 : sl_slot_mask(slot, partition, component, true, record->body, &record->body);
+
+    if (status == 0)
+        record->body.data = NULL;
+    record->masked = record->body.data != body;
+    if (status >= 0 && record->key.data != NULL && sl_slot_mask(slot, partition, UINT32_MAX, false, record->key, &record->key) != 1)
+        return -1;
+    return status < 0 ? -1 : 0;
+}
+
+/* The body comes last, as the only member that may be long. */
+static void tap_line(struct sl_buf *line, const struct tap_record *record)
+{
+    const struct sl_batch *batch = record->batch;
     const struct sl_partition *partition = batch->partition;
+    uint32_t row = record->row;
     struct sl_json_out out;
 
     sl_buf_reset(line);
     sl_json_out_init(&out, line);
     sl_json_out_object(&out);
-    sl_json_out_str_at(&out, "fate", fate);
+    sl_json_out_str_at(&out, "fate", record->fate);
     sl_json_out_str_at(&out, "source", partition->source);
     sl_json_out_str_at(&out, "topic", partition->topic);
     sl_json_out_str_at(&out, "partition", partition->id);
@@ -164,11 +189,17 @@ static void tap_line(struct sl_buf *line, const struct sl_batch *batch, uint32_t
     if (batch->sub != NULL && batch->sub[row] > 0)
         sl_json_out_u64_at(&out, "sub", batch->sub[row]);
     sl_json_out_i64_at(&out, "append_unix_ms", batch->append_unix_ms[row]);
-    if (batch->key != NULL && batch->key[row].data != NULL)
-        sl_json_out_slice_at(&out, "key", batch->key[row]);
-    if (!sl_utf8_valid(body))
-        sl_json_out_bool_at(&out, "not_utf8", true); /* what is not is shown as U+FFFD */
-    sl_json_out_slice_at(&out, "body", body);
+    if (record->key.data != NULL)
+        sl_json_out_slice_at(&out, "key", record->key);
+    if (record->body.data == NULL) {
+        sl_json_out_str_at(&out, "withheld", "this topology masks records, and what is no JSON cannot be masked");
+    } else {
+        if (record->masked)
+            sl_json_out_bool_at(&out, "masked", true);
+        if (!sl_utf8_valid(record->body))
+            sl_json_out_bool_at(&out, "not_utf8", true); /* what is not is shown as U+FFFD */
+        sl_json_out_slice_at(&out, "body", record->body);
+    }
     sl_json_out_end_object(&out);
     sl_buf_char(line, '\n');
 }
@@ -184,16 +215,18 @@ static void tap_count(struct sl_tap_ring *ring, uint64_t passed)
     (void)pthread_mutex_unlock(&ring->lock);
 }
 
-static void tap_put(struct sl_tap_ring *ring, const struct sl_batch *batch, uint32_t row, const char *fate, struct sl_slice body)
+static void tap_put(struct sl_slot *slot, struct sl_tap_ring *ring, const struct sl_batch *batch, uint32_t row, const char *fate,
+                    struct sl_slice body)
 {
+    struct tap_record record = {batch, row, fate, batch->key == NULL ? (struct sl_slice){NULL, 0} : batch->key[row], body, false};
     bool fits;
 
     ring->credit -= TAP_UNIT;
-    if (body.data == NULL || body.bytes > TAP_RECORD_BYTES) {
+    if (body.data == NULL || body.bytes > TAP_RECORD_BYTES || tap_mask(slot, ring->tap->component, &record) != 0) {
         ring->lost++;
         return;
     }
-    tap_line(&ring->line, batch, row, fate, body);
+    tap_line(&ring->line, &record);
     if (sl_buf_failed(&ring->line) || pthread_mutex_trylock(&ring->lock) != 0) {
         ring->lost++;
         return;
@@ -232,7 +265,7 @@ void sl_slot_tap_view(struct sl_slot *slot, uint32_t component, const struct sl_
         step = credit == 0 ? 0 : (view->sel_count + credit - 1) / credit;
         for (uint32_t i = 0; step > 0 && i < view->sel_count; i += step, shown++) {
             uint16_t row = view->sel[i];
-            tap_put(ring, view->batch, row, tap_fate(view->fate[row]), tap_body(view, row, &cursor, &spent_bytes));
+            tap_put(slot, ring, view->batch, row, tap_fate(view->fate[row]), tap_body(view, row, &cursor, &spent_bytes));
         }
         tap_count(ring, view->sel_count - shown);
     }
@@ -248,7 +281,7 @@ void sl_slot_tap_items(struct sl_slot *slot, uint32_t component, const struct sl
         credit = tap_credit(ring, slot->now_ns);
         step = credit == 0 ? 0 : (count + credit - 1) / credit;
         for (uint32_t i = 0; step > 0 && i < count; i += step, shown++)
-            tap_put(ring, view->batch, items[i].row, tap_fate(SL_DELIVERED), items[i].body);
+            tap_put(slot, ring, view->batch, items[i].row, tap_fate(SL_DELIVERED), items[i].body);
         tap_count(ring, count - shown);
     }
 }
