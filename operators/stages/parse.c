@@ -14,6 +14,7 @@
 #include "operators/stages/formats/format.h"
 #include "operators/stages/stages.h"
 #include "runtime/base/intern.h"
+#include "runtime/engine/derive.h"
 #include "runtime/engine/slot.h"
 #include "runtime/json/level.h"
 #include "runtime/json/time_format.h"
@@ -421,9 +422,11 @@ static int parse_process(void *self, struct sl_view *view, struct sl_err *err)
     struct sl_decoded *decoded = sl_arena_alloc(view->batch->arena, sizeof(*decoded));
     uint64_t mistyped = 0;
     struct sl_format_batch read = {.view = view, .mistyped = &mistyped};
-    int rc = decoded == NULL ? -1 : parse_columns(stage, view->batch->arena, view->batch->count, &read.columns);
+    int rc = decoded == NULL ? -1 : sl_view_adopt_texts(view); /* what stages before this one wrote is what is read */
 
     assert(stage->magic == PARSE_MAGIC);
+    if (rc == 0)
+        rc = parse_columns(stage, view->batch->arena, view->batch->count, &read.columns);
     if (rc == 0)
         rc = parse_bodies(stage, view->batch, &read.body);
     if (rc == 0)

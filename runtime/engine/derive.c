@@ -145,6 +145,37 @@ static void derive_sel(struct derive_map *map, const struct sl_view *old, struct
     }
 }
 
+int sl_view_adopt_texts(struct sl_view *view)
+{
+    const struct sl_batch *old = view->batch;
+    struct sl_batch *batch;
+    struct sl_decoded *decoded;
+
+    if (view->decoded->body == NULL || view->decoded->foreign)
+        return 0;
+    batch = sl_arena_alloc(old->arena, sizeof(*batch));
+    decoded = sl_arena_alloc(old->arena, sizeof(*decoded));
+    if (batch == NULL || decoded == NULL)
+        return -1;
+    *batch = *old;
+    *decoded = *view->decoded;
+    batch->raw = sl_arena_alloc(old->arena, ((size_t)old->count + 1) * sizeof(*batch->raw));
+    if (old->null_payload != NULL)
+        batch->null_payload = sl_arena_alloc(old->arena, (size_t)old->count + 1);
+    if (batch->raw == NULL || (old->null_payload != NULL && batch->null_payload == NULL))
+        return -1;
+    for (uint32_t i = 0; i < old->count; i++) {
+        batch->raw[i] = sl_view_text(view, i);
+        if (old->null_payload != NULL)
+            batch->null_payload[i] = old->null_payload[i] && view->decoded->body[i].data == NULL;
+    }
+    batch->may_break = true; /* a stage's texts */
+    decoded->body = NULL;
+    view->batch = batch;
+    view->decoded = decoded;
+    return 0;
+}
+
 int sl_view_derive(struct sl_view *view, struct sl_child *children, uint32_t count)
 {
     struct sl_arena *arena = view->batch->arena;

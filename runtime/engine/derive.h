@@ -3,7 +3,7 @@
  * ordinal (batch->sub) that, with the origin, names them; 0 is the record itself.
  *
  * What stands outside the view is untouched: other branches go on with the batch as it was. A sink must therefore not be reached
- * both behind a stage that derives and around it; graph_check.c refuses that (SL_OP_DERIVES says which stages may).
+ * both behind a stage that derives and around it; derive_check.c refuses that (SL_OP_DERIVES says which stages may).
  * Accounts: behind such a stage `in` counts derived records too, and the ledger's `derived` says how many of them were.
  * Offsets, marks and tickets know nothing of it: a record is done when all of its rows are.
  * Ownership: everything made lies in the batch's arena.
@@ -26,5 +26,10 @@ struct sl_child {
  * since view->decoded is another one, that begins with sl_rewrite_settle. The view's count and the children's together are at most
  * SL_VIEW_RECORDS_MAX. 0, or -1 when the arena is over budget: the view is as it was. */
 int sl_view_derive(struct sl_view *view, struct sl_child *children, uint32_t count);
+
+/* Texts that stages have written become the payloads of a batch of the view's own, with the same rows: for parse, which reads
+ * payloads. Nothing happens where no text was written, or where texts are only what a parse made of payloads of another format. 0, or -1
+ * when the arena is over budget. */
+int sl_view_adopt_texts(struct sl_view *view);
 
 #endif

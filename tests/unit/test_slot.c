@@ -161,6 +161,7 @@ static int plain_submit(void *self, const struct sl_parcel *parcel, struct sl_er
             sl_slot_refused(plain->slot, self, &record, err);
             continue;
         }
+        assert_true(memchr(item->body.data, '\n', item->body.bytes) == NULL || parcel->view->batch->may_break);
         kept_add(&script.plain, item->body);
         sl_slot_done(plain->slot, self, &item->ref, 1, SL_ACK, NULL);
     }
@@ -325,6 +326,33 @@ static int aside_process(void *self, struct sl_view *view, struct sl_err *err)
     return 0;
 }
 
+/* Only records of odd offsets pass. */
+static int odd_process(void *self, struct sl_view *view, struct sl_err *err)
+{
+    (void)self;
+    (void)err;
+    for (uint32_t i = 0; i < view->sel_count; i++)
+        if (view->batch->offset[view->sel[i]] % 2 == 0)
+            view->fate[view->sel[i]] = SL_FILTERED;
+    return 0;
+}
+
+/* Every record becomes a text of two lines. */
+static int lines_process(void *self, struct sl_view *view, struct sl_err *err)
+{
+    struct sl_decoded *decoded = sl_arena_alloc(view->batch->arena, sizeof(*decoded));
+    struct sl_slice *body = sl_arena_alloc(view->batch->arena, (view->batch->count + 1u) * sizeof(*body));
+
+    (void)self;
+    (void)err;
+    *decoded = *view->decoded;
+    for (uint32_t i = 0; i < view->batch->count; i++)
+        body[i] = sl_arena_copy(view->batch->arena, sl_slice_of("{\"level\":\n\"fatal\"}"));
+    decoded->body = body;
+    view->decoded = decoded;
+    return 0;
+}
+
 static const char *const aside_reasons[] = {"", "by the table's words", NULL};
 
 static const struct sl_op_kind twice_kind = {.head = HEAD(sl_op_kind, "twice", stage), .open = stage_open, .process = twice_process,
@@ -333,7 +361,12 @@ static const struct sl_op_kind aside_kind = {.head = {.major = SL_ABI_MAJOR, .by
                                                       .example = "{}", .self_bytes = sizeof(struct stage), .reasons = aside_reasons},
                                              .open = stage_open, .process = aside_process, .close = any_close};
 
-static const struct sl_op_kind *const operators[] = {&sl_op_parse, &sl_op_filter, &sl_op_route, &twice_kind, &aside_kind, NULL};
+static const struct sl_op_kind odd_kind = {.head = HEAD(sl_op_kind, "odd", stage), .open = stage_open, .process = odd_process, .close = any_close};
+static const struct sl_op_kind lines_kind = {.head = HEAD(sl_op_kind, "lines", stage), .open = stage_open, .process = lines_process,
+                                             .close = any_close};
+
+static const struct sl_op_kind *const operators[] = {&sl_op_parse, &sl_op_filter, &sl_op_route, &twice_kind,
+                                                     &aside_kind,  &odd_kind,     &lines_kind,  NULL};
 static const struct sl_sink_kind *const sinks[] = {&plain_kind, &flushed_kind, NULL};
 static const struct sl_registry registry = {sources, operators, sinks};
 
@@ -745,6 +778,39 @@ static void test_letters_of_derived_records_name_record_and_ordinal(void **state
     rig_close(&rig);
 }
 
+/* The second way's bodies have line breaks, the first way's not: whoever writes lines is told. */
+static void test_a_way_whose_bodies_break_lines_is_told(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, "operators:\n  odd: { type: odd, inputs: [in] }\n  lines: { type: lines, inputs: [in] }\n"
+                   "sinks: { out: { type: plain, inputs: [odd, lines] } }\n", true);
+    rig_turns(&rig, 40);
+    assert_int_equal(script.plain.count, RECORDS);
+    assert_non_null(strchr(script.plain.bodies[0], '\n'));
+    assert_string_equal(script.plain.bodies[1], script.records[1]);
+    rig_close(&rig);
+}
+
+static void test_parse_reads_what_a_stage_before_it_wrote(void **state)
+{
+    struct sl_slot_status status;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, "operators:\n  lines: { type: lines, inputs: [in] }\n  parsed: { type: parse, inputs: [lines] }\n"
+                   "  fatal: { type: filter, inputs: [parsed], where: { level: fatal } }\n"
+                   "sinks: { out: { type: plain, inputs: [fatal, in] } }\n", true);
+    rig_turns(&rig, 40);
+    rig_status(&rig, &status);
+    assert_int_equal(fate_of(&status, rig.topology, "out", SL_DELIVERED), RECORDS);
+    for (uint32_t i = 0; i < RECORDS; i++) /* the first way has them all: none was filtered */
+        assert_non_null(strstr(script.plain.bodies[i], "fatal"));
+    sl_slot_status_fini(&status);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -758,6 +824,8 @@ int main(void)
         cmocka_unit_test_setup(test_several_ways_to_a_sink_deliver_once, script_reset),
         cmocka_unit_test_setup(test_a_record_that_is_too_large_holds_nothing_up, script_reset),
         cmocka_unit_test_setup(test_derived_records_go_with_their_record, script_reset),
+        cmocka_unit_test_setup(test_a_way_whose_bodies_break_lines_is_told, script_reset),
+        cmocka_unit_test_setup(test_parse_reads_what_a_stage_before_it_wrote, script_reset),
         cmocka_unit_test_setup(test_a_restart_skips_derived_records_with_theirs, script_reset),
         cmocka_unit_test_setup(test_letters_of_derived_records_name_record_and_ordinal, script_reset),
     };

@@ -307,6 +307,7 @@ static int branch_sink(struct sl_slot *slot, uint32_t sink_index, const struct s
 {
     struct sl_slot_sink *sink = &slot->sinks[sink_index];
     struct sl_position *position = &sink->positions[batch->partition->index];
+    const struct sl_view *face;
     const struct sl_batch *rows;
     uint32_t skip;
     uint8_t *fate;
@@ -328,9 +329,10 @@ static int branch_sink(struct sl_slot *slot, uint32_t sink_index, const struct s
         fate = sl_arena_alloc(&slot->arena, rows->count + 1u);
         count = fate == NULL ? -1 : branch_items_merged(slot, sink, skip, fate);
     }
-    if (count < 0)
+    face = branch_face(slot, sink);
+    if (count < 0 || face == NULL)
         return branch_budget(slot, err);
-    return branch_take(slot, sink_index, sink->views[0], fate, skip, count, &upto, err);
+    return branch_take(slot, sink_index, face, fate, skip, count, &upto, err);
 }
 
 /* The dead letters of this batch: their sink has a fate only for the records that died. */
