@@ -335,6 +335,22 @@ static void test_the_state_survives_ten_thousand_failures(void **state)
         assert_int_equal(run(texts, 4)->fate[3], SL_LIVE);
 }
 
+static void test_what_a_failed_call_wrote_is_forgotten(void **state)
+{
+    static const char *const texts[] = {"{\"n\":1}", "{\"n\":2}"};
+    const struct sl_view *view;
+    (void)state;
+    open_script("local calls = 0\nfunction process(r)\n calls = calls + 1\n"
+                " if calls == 1 then r:set('stale', true) error('no') end\n if calls == 3 then assert(r:get('stale') == nil) end\n"
+                " if calls == 4 then r:set('fresh', r:text()) end\nend\n", "");
+    view = run(texts, 2);
+    has_note(view, 0, "no");
+    view = run(texts, 2);
+    assert_int_equal(view->sel_count, 2);
+    has_text(view, 0, texts[0]);
+    has_text(view, 1, "{\"n\":2,\"fresh\":\"{\\\"n\\\":2}\"}");
+}
+
 static void test_nothing_outside_is_in_reach(void **state)
 {
     const struct sl_view *view;
@@ -440,6 +456,7 @@ int main(void)
 #endif
         T(one_batch_costs_a_bounded_time),
         T(the_state_survives_ten_thousand_failures),
+        T(what_a_failed_call_wrote_is_forgotten),
         T(nothing_outside_is_in_reach),
         T(a_record_is_gone_after_its_call),
         T(bad_texts_never_crash_the_script),
