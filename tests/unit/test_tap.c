@@ -49,8 +49,9 @@ static const char yaml[] = "name: t\n"
 
 static int mask(void *self, bool json, struct sl_slice text, struct sl_arena *arena, struct sl_slice *ret_text)
 {
-    (void)self, (void)json, (void)text, (void)arena, (void)ret_text;
-    return 0;
+    (void)self, (void)json, (void)arena;
+    *ret_text = text;
+    return 1;
 }
 
 static void quiet(void *user, const char *topology, const struct sl_err *err, const char *what)

@@ -592,8 +592,8 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
     sl_slot_refuse_fini(slot);
     sl_slot_commit_fini(slot);
     slot->domain = sl_domain_free(slot->domain); /* before the consumer closes */
-    sl_slot_queues_fini(slot);
     slot_close_components(slot);
+    sl_slot_queues_fini(slot); /* sinks may have answered while they closed */
     slot_free_sinks(slot);
     for (uint32_t i = 0; i < slot->sources_count; i++)
         free(slot->sources[i].sinks);

@@ -246,7 +246,7 @@ int sl_slot_ticket_none(struct sl_slot *slot, uint32_t sink, uint32_t partition,
 void sl_slot_ticket_done(struct sl_slot *slot, const struct sl_ref *ref); /* one of its pending; a late one is dropped (rule B4) */
 /* queue*.c: sinks with when_full: spool; `sink` has a queue */
 int sl_slot_queue_open(struct sl_slot *slot, uint32_t sink, struct sl_err *err);
-void sl_slot_queues_fini(struct sl_slot *slot); /* before the sinks close */
+void sl_slot_queues_fini(struct sl_slot *slot); /* once the sinks are closed */
 void sl_slot_queues_look(struct sl_slot *slot); /* says what waits for sinks that are no more */
 /* Takes the parcel (not empty), for the sink or the queue; *ret_taken: SL_DELIVERED, SL_DEFERRED, or SL_LIVE: lost. */
 int sl_slot_queue_take(struct sl_slot *slot, uint32_t sink, const struct sl_parcel *parcel, const struct sl_mark *upto,
