@@ -83,6 +83,7 @@ static struct sl_queue *queue_free(struct sl_queue *queue)
         sl_arena_fini(&queue->arena);
     if (queue->services != NULL)
         (void)sl_intern_cache_free(queue->services);
+    sl_queue_origins_fini(queue);
     free(queue->parts);
     free(queue->table);
     free(queue->table_generation);

@@ -25,7 +25,7 @@
 #include "runtime/engine/slot/slot_private.h"
 #include "runtime/store/spool.h"
 
-enum { SL_QUEUE_MAGIC = 0x51554555, SL_QUEUE_ARENA_FIRST = 1 << 20, SL_QUEUE_LOADS_A_TURN = 8 };
+enum { SL_QUEUE_MAGIC = 0x51554555, SL_QUEUE_ARENA_FIRST = 1 << 20, SL_QUEUE_LOADS_A_TURN = 8, SL_QUEUE_ORIGINS = 256 };
 enum sl_queue_where { SL_QUEUE_MEMORY, SL_QUEUE_WRITING, SL_QUEUE_DISK };
 
 #define SL_QUEUE_HOLDER "queue"
@@ -42,12 +42,18 @@ struct sl_queue_entry {
     uint64_t first, next_offset;     /* in the part, once on disk: record number k of the kept ones has offset first + k */
     uint64_t at_ns;                  /* when it came */
     int64_t queued_unix_ms;
-    struct sl_partition from;        /* its origin; index is none of the slot's */
+    const struct sl_partition *from; /* where its records come from: of the queue's own, see sl_queue_origin */
     char *rows;                      /* records as on disk, or NULL */
     uint32_t *row_at;                /* [count + 1] where each begins in rows */
     uint64_t bytes;                  /* charged */
     uint64_t *done_bits, *out_bits, *kept_bits; /* [count] */
     uint64_t *counted_bits;                     /* [count] the ledger has them as delivered */
+};
+
+/* A partition as sinks see it, kept as long as the queue: sinks may know it again by its address. Its index is none of the slot's. */
+struct sl_queue_origin {
+    struct sl_partition partition;
+    struct sl_queue_origin *next;
 };
 
 struct sl_queue_list {
@@ -83,6 +89,7 @@ struct sl_queue {
     struct sl_queue_entry **table; /* by id's row; NULL free */
     uint16_t *table_generation;
     uint32_t *table_free, table_free_count, table_cap;
+    struct sl_queue_origin *origins[SL_QUEUE_ORIGINS]; /* by hash */
     struct sl_queue_mail *mail;
     struct sl_arena arena;
     struct sl_intern_cache *services;
@@ -119,6 +126,9 @@ static inline uint32_t sl_queue_idle(const struct sl_queue_entry *entry)
     return entry->left - entry->out;
 }
 
+/* The queue's own partition for records of this one; source, topic and id are read, number and incarnation. NULL: no memory. */
+const struct sl_partition *sl_queue_origin(struct sl_queue *queue, const struct sl_partition *like);
+void sl_queue_origins_fini(struct sl_queue *queue);
 /* A new entry of `count` records, in the table, in no list. NULL: no memory. */
 struct sl_queue_entry *sl_queue_entry_new(struct sl_queue *queue, uint32_t count, const struct sl_partition *from);
 void sl_queue_entry_free(struct sl_queue *queue, struct sl_queue_entry *entry);

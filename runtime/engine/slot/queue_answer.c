@@ -123,16 +123,16 @@ bool sl_slot_queue_partition(struct sl_slot *slot, uint32_t sink_index, const st
         return false;
     for (uint32_t p = 0; p < slot->partitions_cap; p++) {
         const struct sl_partition *own = slot->partitions[p];
-        if (own == NULL || own->incarnation != entry->from.incarnation || strcmp(own->id, entry->from.id) != 0 ||
-            strcmp(own->topic, entry->from.topic) != 0 || strcmp(own->source, entry->from.source) != 0)
+        if (own == NULL || own->incarnation != entry->from->incarnation || strcmp(own->id, entry->from->id) != 0 ||
+            strcmp(own->topic, entry->from->topic) != 0 || strcmp(own->source, entry->from->source) != 0)
             continue;
         *ret_partition = own;
         return true;
     }
-    *scratch = entry->from;
+    *scratch = *entry->from;
     scratch->index = slot->partitions_cap;
-    scratch->assignment = 1ull << 63 | sl_record_hash((struct sl_slice){entry->from.id, (uint32_t)strlen(entry->from.id)}) >> 1;
-    scratch->assignment ^= sl_record_hash(sl_slice_of(entry->from.topic)) >> 1;
+    scratch->assignment = 1ull << 63 | sl_record_hash((struct sl_slice){entry->from->id, (uint32_t)strlen(entry->from->id)}) >> 1;
+    scratch->assignment ^= sl_record_hash(sl_slice_of(entry->from->topic)) >> 1;
     *ret_partition = scratch;
     return true;
 }

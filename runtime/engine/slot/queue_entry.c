@@ -58,26 +58,64 @@ struct sl_queue_entry *sl_queue_entry_find(const struct sl_queue *queue, uint32_
     return queue->table[row];
 }
 
-/* ---- entries ---- */
+/* ---- where records come from ---- */
 
-static char *entry_text(char **at, const char *text)
+static uint32_t origin_hash(const struct sl_partition *like)
 {
-    size_t bytes = strlen(text) + 1;
-    char *copy = memcpy(*at, text, bytes);
+    uint64_t hash = sl_record_hash(sl_slice_of(like->id)) ^ sl_record_hash(sl_slice_of(like->topic));
 
-    *at += bytes;
-    return copy;
+    return (uint32_t)(hash % SL_QUEUE_ORIGINS);
 }
+
+static bool origin_is(const struct sl_partition *own, const struct sl_partition *like)
+{
+    return own->number == like->number && own->incarnation == like->incarnation && strcmp(own->id, like->id) == 0 &&
+           strcmp(own->topic, like->topic) == 0 && strcmp(own->source, like->source) == 0;
+}
+
+const struct sl_partition *sl_queue_origin(struct sl_queue *queue, const struct sl_partition *like)
+{
+    struct sl_queue_origin **first = &queue->origins[origin_hash(like)], *origin = *first;
+    size_t source_bytes = strlen(like->source) + 1, topic_bytes = strlen(like->topic) + 1;
+    char *texts;
+
+    while (origin != NULL && !origin_is(&origin->partition, like))
+        origin = origin->next;
+    if (origin != NULL)
+        return &origin->partition;
+    origin = calloc(1, sizeof(*origin) + source_bytes + topic_bytes);
+    if (origin == NULL)
+        return NULL;
+    texts = (char *)(origin + 1);
+    origin->partition = (struct sl_partition){.magic = SL_PARTITION_MAGIC, .index = UINT32_MAX, .number = like->number,
+                                              .incarnation = like->incarnation};
+    origin->partition.source = memcpy(texts, like->source, source_bytes);
+    origin->partition.topic = memcpy(texts + source_bytes, like->topic, topic_bytes);
+    (void)snprintf(origin->partition.id, sizeof(origin->partition.id), "%s", like->id);
+    origin->next = *first;
+    *first = origin;
+    return &origin->partition;
+}
+
+void sl_queue_origins_fini(struct sl_queue *queue)
+{
+    for (uint32_t i = 0; i < SL_QUEUE_ORIGINS; i++)
+        while (queue->origins[i] != NULL) {
+            struct sl_queue_origin *origin = queue->origins[i];
+            queue->origins[i] = origin->next;
+            free(origin);
+        }
+}
+
+/* ---- entries ---- */
 
 struct sl_queue_entry *sl_queue_entry_new(struct sl_queue *queue, uint32_t count, const struct sl_partition *from)
 {
-    size_t words = (count + 63) / 64, texts = strlen(from->source) + strlen(from->topic) + 2;
-    size_t bytes = sizeof(struct sl_queue_entry) + 4 * words * sizeof(uint64_t) + texts;
+    size_t words = (count + 63) / 64, bytes = sizeof(struct sl_queue_entry) + 4 * words * sizeof(uint64_t);
     struct sl_queue_entry *entry = calloc(1, bytes);
-    char *at;
 
     assert(count > 0 && count <= UINT16_MAX + 1u);
-    if (entry == NULL || entry_enter(queue, entry) != 0) {
+    if (entry == NULL || (entry->from = sl_queue_origin(queue, from)) == NULL || entry_enter(queue, entry) != 0) {
         free(entry);
         return NULL;
     }
@@ -86,12 +124,6 @@ struct sl_queue_entry *sl_queue_entry_new(struct sl_queue *queue, uint32_t count
     entry->out_bits = entry->done_bits + words;
     entry->kept_bits = entry->out_bits + words;
     entry->counted_bits = entry->kept_bits + words;
-    at = (char *)(entry->counted_bits + words);
-    entry->from = (struct sl_partition){.magic = SL_PARTITION_MAGIC, .index = UINT32_MAX, .number = from->number,
-                                        .incarnation = from->incarnation};
-    entry->from.source = entry_text(&at, from->source);
-    entry->from.topic = entry_text(&at, from->topic);
-    (void)snprintf(entry->from.id, sizeof(entry->from.id), "%s", from->id);
     entry->at_ns = queue->slot->now_ns;
     entry->bytes = bytes;
     queue->memory_bytes += bytes;

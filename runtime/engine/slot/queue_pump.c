@@ -137,7 +137,7 @@ static int pump_batch(const struct pump_run *run, struct sl_batch *batch)
             subs[i] = row->sub;
     }
     batch->sub = subs;
-    batch->partition = &run->entry->from;
+    batch->partition = (struct sl_partition *)(uintptr_t)run->entry->from; /* sinks only read it */
     batch->count = count;
     batch->first = batch->offset[0];
     batch->next = batch->offset[count - 1] + 1;
