@@ -346,7 +346,7 @@ static void test_what_a_failed_call_wrote_is_forgotten(void **state)
     view = run(texts, 2);
     has_note(view, 0, "no");
     view = run(texts, 2);
-    assert_int_equal(view->sel_count, 2);
+    assert_int_equal(view->fate[0], SL_LIVE);
     has_text(view, 0, texts[0]);
     has_text(view, 1, "{\"n\":2,\"fresh\":\"{\\\"n\\\":2}\"}");
 }
