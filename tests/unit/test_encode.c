@@ -124,7 +124,6 @@ static void test_casts_change_the_type_or_leave_the_value_out(void **state)
     static const char *const texts[] = {"{\"a\":\"12.5\",\"b\":\"TRUE\",\"c\":7,\"d\":1795322096,\"e\":\"2026-11-22T05:14:56.123Z\",\"f\":[1]}",
                                         "{\"a\":\"12 ms\",\"b\":\"maybe\",\"c\":null,\"d\":\"never\",\"e\":true,\"f\":\"s\"}",
                                         "{\"a\":true,\"b\":0,\"c\":\"x\",\"d\":1795322096123,\"e\":0.5}"};
-    static const char *const whole[] = {"{\"e\":\"2026-11-22T05:14:56.999Z\"}"};
     (void)state;
     open_with("{ encoding: { codec: json, fields: [a, b, c, d, e, f, time], "
               "types: { a: number, b: bool, c: string, d: rfc3339, e: epoch, f: string, time: epoch_ns } } }",
@@ -134,8 +133,14 @@ static void test_casts_change_the_type_or_leave_the_value_out(void **state)
                                  "\"time\":1795322096000000000}");
     assert_string_equal(body(1), "{\"f\":\"s\",\"time\":1795322096000000000}");
     assert_string_equal(body(2), "{\"b\":false,\"c\":\"x\",\"d\":\"2026-11-22T04:34:56.123Z\",\"e\":0.500,\"time\":1795322096000000000}");
+}
+
+static void test_whole_seconds_have_no_decimals(void **state)
+{
+    static const char *const texts[] = {"{\"e\":\"2026-11-22T05:14:56.999Z\"}"};
+    (void)state;
     open_with("{ encoding: { codec: json, fields: [e], types: { e: epoch_s } } }", false, SAMPLER);
-    batch(whole, 1);
+    batch(texts, 1);
     assert_string_equal(body(0), "{\"e\":1795324496}");
 }
 
@@ -358,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_json_writes_the_fields_that_are_there),
         TEST(test_casts_change_the_type_or_leave_the_value_out),
+        TEST(test_whole_seconds_have_no_decimals),
         TEST(test_an_object_without_any_field_is_empty),
         TEST(test_text_fills_the_template),
         TEST(test_a_sink_that_keeps_records_apart_keeps_line_ends),
