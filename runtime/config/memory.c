@@ -26,11 +26,11 @@ static uint64_t memory_max(uint64_t a, uint64_t b)
 /* The least total: each consumer holds two batches (one being read, one in a job), fetches one
  * response of compressed plus decompressed size, and each sink's lane takes one record of the
  * largest size. */
-static uint64_t memory_need(uint64_t consumers, uint64_t sinks, uint64_t max_record_bytes)
+static uint64_t memory_need(uint64_t consumers, uint64_t lanes_count, uint64_t max_record_bytes)
 {
     uint64_t record = memory_max(max_record_bytes, SL_BATCH_BYTES);
     uint64_t batches = consumers * 2 * record, queues = consumers * 2 * record,
-             lanes = consumers * sinks * record / 4;
+             lanes = consumers * lanes_count * record / 4;
 
     return memory_max(memory_max(memory_total_for(batches, BATCHES_SHARE),
                                  memory_total_for(queues, QUEUES_SHARE)),
@@ -40,6 +40,17 @@ static uint64_t memory_need(uint64_t consumers, uint64_t sinks, uint64_t max_rec
 static uint64_t memory_share(uint64_t total_bytes, uint64_t share)
 {
     return total_bytes / 100 * share + total_bytes % 100 * share / 100;
+}
+
+/* A sink with a queue has a third of its lane, the queue the rest. */
+static uint64_t memory_lanes(const struct sl_topology *topology)
+{
+    uint64_t lanes = 0;
+
+    for (uint32_t c = 0; c < topology->components_count; c++)
+        if (topology->components[c].role == SL_SINK)
+            lanes += topology->components[c].sink.when_full == SL_FULL_SPOOL ? 3 : 1;
+    return lanes;
 }
 
 int sl_topology_memory(const struct sl_topology *topology, uint64_t memory_bytes,
@@ -59,7 +70,7 @@ int sl_topology_memory(const struct sl_topology *topology, uint64_t memory_bytes
         .batches_bytes = memory_share(total, BATCHES_SHARE),
         .tables_bytes = memory_share(total, TABLES_SHARE),
         .consumers = slots,
-        .need_bytes = memory_need(slots, topology->sinks_count, max_record_bytes)};
+        .need_bytes = memory_need(slots, memory_lanes(topology), max_record_bytes)};
     if (total >= ret_plan->need_bytes)
         return 0;
     sl_bytes_print(total, has);

@@ -622,10 +622,12 @@ uint64_t sl_queue_settled(const struct sl_queue_part *part)
 {
     const struct sl_queue_entry *entry = part->disk.first;
 
+    while (entry != NULL && entry->left == 0)
+        entry = entry->next;
     if (entry == NULL || entry->first >= part->read)
         return part->read;
     for (uint32_t row = 0; row < entry->count; row++)
         if (!sl_queue_bit(entry->done_bits, row) && sl_queue_bit(entry->kept_bits, row))
-            return sl_queue_offset_of(entry, row);
+            return sl_queue_offset_of(entry, row) < part->read ? sl_queue_offset_of(entry, row) : part->read;
     return part->read;
 }

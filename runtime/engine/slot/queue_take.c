@@ -387,12 +387,15 @@ int sl_slot_queue_take(struct sl_slot *slot, uint32_t sink_index, const struct s
 bool sl_slot_queue_takes(struct sl_slot *slot, uint32_t sink_index)
 {
     struct sl_queue *queue = slot->sinks[sink_index].queue;
+    bool room = !sl_spool_has_no_room(queue->topic);
 
-    if (!queue->sink->common->queue_lose && (queue->spill || queue->writing) && sl_spool_has_no_room(queue->topic)) {
+    if (room)
+        queue->full_said = false;
+    else if (queue->sink->common->queue_lose)
+        return true; /* what comes is lost: reading need not wait */
+    if (!room && (queue->spill || queue->writing)) {
         take_say_full(queue, "reading waits (queue.then: block)");
         return false;
     }
-    if (!sl_spool_has_no_room(queue->topic))
-        queue->full_said = false;
     return queue->memory_bytes < queue->window_bytes;
 }
