@@ -356,6 +356,7 @@ bool sl_encoding_make(struct sl_bind *bind, const struct sl_encoding_config *con
     making.encoding = sl_pool_alloc(bind->pool, sizeof(*making.encoding));
     making.fields = sl_pool_alloc(bind->pool, SL_ENCODING_FIELDS * sizeof(*making.fields));
     making.encoding->codec = (enum sl_codec)own.codec;
+    making.encoding->lines = (needs & SL_ENCODING_LINES) != 0;
     making.encoding->fields = making.fields;
     *ret_encoding = making.encoding;
     if (!making.fine)

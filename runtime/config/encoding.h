@@ -35,6 +35,7 @@ struct sl_encoding_field {
 
 struct sl_encoding {
     enum sl_codec codec; /* never RAW: those sinks have none */
+    bool lines;          /* bodies must not hold CR or LF, whoever takes them in the sink's place */
     const struct sl_encoding_field *fields;
     uint32_t fields_count;
     struct sl_slice tail; /* text: literal text behind the last field */

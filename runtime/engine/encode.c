@@ -32,7 +32,6 @@ struct encode_out {
 struct sl_encoder {
     uint32_t magic;
     const struct sl_encoding *encoding;
-    bool lines;
     int *columns;                 /* [fields_count]: of payload fields, or ENCODE_NO_COLUMN */
     int host_column, span_column; /* protobuf */
     struct sl_envelope_attribute *attributes; /* [fields_count], protobuf */
@@ -471,15 +470,14 @@ static int encoder_columns(struct sl_encoder *encoder, struct sl_names *names, s
     return rc;
 }
 
-int sl_encoder_new(const struct sl_encoding *encoding, bool lines, struct sl_names *names, struct sl_encoder **ret_encoder,
-                   struct sl_err *err)
+int sl_encoder_new(const struct sl_encoding *encoding, struct sl_names *names, struct sl_encoder **ret_encoder, struct sl_err *err)
 {
     struct sl_encoder *encoder = calloc(1, sizeof(*encoder));
     size_t fields = (size_t)encoding->fields_count + 1;
     int rc;
 
     if (encoder != NULL) {
-        *encoder = (struct sl_encoder){.magic = ENCODE_MAGIC, .encoding = encoding, .lines = lines,
+        *encoder = (struct sl_encoder){.magic = ENCODE_MAGIC, .encoding = encoding,
                                        .columns = calloc(fields, sizeof(*encoder->columns)),
                                        .attributes = calloc(fields, sizeof(*encoder->attributes))};
     }
@@ -549,7 +547,7 @@ struct sl_slice sl_encode(struct sl_encoder *encoder, const struct sl_view *view
     case SL_CODEC_RAW:
         assert(!"raw needs no encoder");
     }
-    if (encoder->lines && !encoder->out.failed)
+    if (encoder->encoding->lines && !encoder->out.failed)
         out_blank_lines(&encoder->out);
     return out_take(&encoder->out);
 }

@@ -12,9 +12,8 @@
 struct sl_encoding;
 struct sl_encoder;
 
-/* At open: registers the fields that it reads. lines: the sink writes lines. */
-int sl_encoder_new(const struct sl_encoding *encoding, bool lines, struct sl_names *names, struct sl_encoder **ret_encoder,
-                   struct sl_err *err);
+/* At open: registers the fields that it reads. */
+int sl_encoder_new(const struct sl_encoding *encoding, struct sl_names *names, struct sl_encoder **ret_encoder, struct sl_err *err);
 /* Once all stages are open; `columns` are those of the sink. */
 int sl_encoder_ready(struct sl_encoder *encoder, const uint32_t *columns, uint32_t count, struct sl_names *names, struct sl_err *err);
 struct sl_encoder *sl_encoder_free(struct sl_encoder *encoder);

@@ -34,6 +34,7 @@ sources:
 operators:
   parsed: { type: parse, inputs: [logs] }
   lines: { type: parse, inputs: [logs], format: text }
+  errors: { type: filter, inputs: [parsed], where: { level: error } }
 sinks:
   json:
     type: files
@@ -48,12 +49,13 @@ sinks:
     dir: csv
     encoding: { codec: csv, fields: [seq, time, service, level, message, v, 'deep.x.y\.z', number], types: { time: epoch_ms, number: number } }
   text: { type: files, inputs: [parsed], dir: text, encoding: { codec: text, template: "{seq}|{level}|{{{service}}}|{message}" } }
+  both: { type: files, inputs: [errors, parsed], dir: both, encoding: { codec: csv, fields: [seq] } }
   lines_raw: { type: files, inputs: [lines], dir: lines_raw }
   lines_json: { type: files, inputs: [lines], dir: lines_json, encoding: { codec: json } }
   lines_text: { type: files, inputs: [lines], dir: lines_text, encoding: { codec: text, template: "{message}" } }
 YAML
 "$sluice" run --once "$work/encoding.yaml" --data-dir "$work/data" >"$work/log" 2>&1 || die "$(tail -n 20 "$work/log")"
-for sink in json whole raw csv text lines_raw lines_json lines_text; do
+for sink in json whole raw csv text both lines_raw lines_json lines_text; do
     "$sluice" cat "$work/data/$sink" >"$work/out.$sink" || die "cat $sink"
 done
 python3 - "$work" "$records" <<'PY' || die 'something came back otherwise'
@@ -124,6 +126,7 @@ check_csv()
 check_text()
 for name in ('out.whole', 'out.raw', 'out.lines_raw', 'out.lines_text'):
     assert sorted(lines(name)) == sorted(source), name
+assert sorted(map(int, lines('out.both'))) == list(range(count))
 assert sorted(json.loads(line)['message'] for line in lines('out.lines_json')) == sorted(source)
 PY
 finish

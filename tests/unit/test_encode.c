@@ -7,7 +7,9 @@
 #include <cmocka.h>
 #include <sys/wait.h>
 
+#include "operators/registry.h"
 #include "runtime/config/encoding.h"
+#include "runtime/config/topology.h"
 #include "runtime/engine/encode.h"
 #include "runtime/envelope/envelope.h"
 #include "tests/support/stage_json.h"
@@ -48,12 +50,12 @@ static const struct sl_encoding *encoding_of(const char *sink, uint32_t needs)
 /* Opens the encoder first, so that parse knows its columns, then parse and a sampler. */
 static void open_with(const char *sink, bool lines, const char *sampler)
 {
-    const struct sl_encoding *encoding = encoding_of(sink, 0);
+    const struct sl_encoding *encoding = encoding_of(sink, lines ? SL_ENCODING_LINES : 0);
     uint32_t columns[BENCH_COLUMNS];
 
     assert_string_equal(said, "");
     assert_non_null(encoding);
-    assert_int_equal(sl_encoder_new(encoding, lines, &json.bench.names, &encoder, &json.err), 0);
+    assert_int_equal(sl_encoder_new(encoding, &json.bench.names, &encoder, &json.err), 0);
     for (uint32_t i = 0; i < BENCH_COLUMNS; i++)
         columns[i] = i;
     stage_json_open(&json, &sl_op_sample, sampler);
@@ -356,6 +358,58 @@ static void test_equal_encodings_have_equal_hashes(void **state)
     assert_int_not_equal(sl_encoding_hash(a, 1), sl_encoding_hash(NULL, 1));
 }
 
+/* Of a topology of our own kinds: what is said of it. */
+static const char *check(const char *text, bool *ret_fine)
+{
+    static char words[2048];
+    char path[96];
+    struct sl_topology *topology = NULL;
+    struct sl_diags diags;
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/t.yaml", json.bench.dir);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    assert_int_equal(fclose(file), 0);
+    sl_diags_init(&diags);
+    *ret_fine = sl_topology_load(path, &sl_registry_builtin, NULL, &diags, &topology) == 0;
+    words[0] = '\0';
+    for (uint32_t i = 0; i < diags.count; i++)
+        (void)snprintf(words, sizeof(words), "%s%s: %s", diags.items[i].warning ? "warning: " : "", diags.items[i].text, diags.items[i].remedy);
+    assert_true(diags.count <= 1);
+    sl_diags_fini(&diags);
+    (void)sl_topology_free(topology);
+    return words;
+}
+
+#define TOPOLOGY(format, stage, sink)                                                                                            \
+    "name: t\nsources: { in: { type: stdin } }\noperators:\n  parsed: { type: parse, inputs: [in], format: " format " }\n"         \
+    "  stage: " stage "\nsinks:\n  out: " sink "\n"
+
+static void test_what_codec_raw_would_lose_is_said(void **state)
+{
+    bool fine;
+    (void)state;
+    assert_string_equal(check(TOPOLOGY("text", "{ type: sample, inputs: [parsed], share: 10% }", "{ type: stdout, inputs: [stage] }"), &fine),
+                        "warning: sinks.out.encoding: codec raw writes what parsed read as it came, without the stamps of stage, as it is not JSON: "
+                        "write encoding: { codec: json }, or stamp: false at stage");
+    assert_true(fine);
+    assert_string_equal(check(TOPOLOGY("text", "{ type: sample, inputs: [parsed], share: 10%, stamp: false }", "{ type: stdout, inputs: [stage] }"), &fine), "");
+    assert_true(fine);
+    assert_string_equal(check(TOPOLOGY("text", "{ type: set, inputs: [parsed], fields: { a: 1 } }", "{ type: stdout, inputs: [stage] }"), &fine),
+                        "sinks.out.encoding: codec raw would write what parsed read as it came, without what stage changes, as it is not JSON: "
+                        "write encoding: { codec: json }");
+    assert_false(fine);
+    assert_string_equal(check(TOPOLOGY("text", "{ type: set, inputs: [parsed], fields: { a: 1 } }",
+                                       "{ type: stdout, inputs: [stage], encoding: { codec: json } }"), &fine), "");
+    assert_true(fine);
+    assert_string_equal(check(TOPOLOGY("json", "{ type: set, inputs: [parsed], fields: { a: 1 } }", "{ type: stdout, inputs: [stage] }"), &fine), "");
+    assert_true(fine);
+    assert_string_equal(check(TOPOLOGY("text", "{ type: parse, inputs: [parsed], format: json }", "{ type: stdout, inputs: [stage] }"), &fine), "");
+    assert_true(fine);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -379,6 +433,7 @@ int main(void)
         TEST(test_damaged_envelopes_are_told_apart),
         TEST(test_json_is_the_default_of_sinks_that_take_nothing_else),
         TEST(test_equal_encodings_have_equal_hashes),
+        TEST(test_what_codec_raw_would_lose_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,7 +259,7 @@ static int plan_open_sink(struct sl_slot *slot, struct sl_slot_sink *sink, uint3
     if (conf->sink.where != NULL && sl_cond_bind(conf->sink.where, &slot->names, &sink->where, err) != 0)
         return sl_while(err, "sink %s: where", conf->name);
     if (conf->sink.encoding != NULL && (int)component != slot->topology->dead_letters &&
-        sl_encoder_new(conf->sink.encoding, (sink->flags & SL_SINK_LINES) != 0, &slot->names, &sink->encoder, err) != 0)
+        sl_encoder_new(conf->sink.encoding, &slot->names, &sink->encoder, err) != 0)
         return sl_while(err, "sink %s: encoding", conf->name);
     if (sink->kind->open(sink->self, &slot->components[component].api, conf->config, &slot->names, slot, err) != 0)
         return sl_while(err, "sink %s", conf->name);
