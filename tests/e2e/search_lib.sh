@@ -60,6 +60,7 @@ way='required: false
 # follows the files of half, else it reads those of input once
 search_topology() {
     mkdir -p "$work/$1"
+    : >"$work/$1/said"
     cat >"$work/$1/index-template.json" <<JSON
 { "index_patterns": ["$1*"], "template": {
   "settings": { "number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "5s" },
@@ -98,6 +99,11 @@ start_run() {
 end_run() {
     kill -TERM "$running" || die 'sluice ended by itself'
     wait "$running" || die "sluice ended with $?"
+}
+# at once: asked to end, sluice gives a sink that does not take anything some seconds
+kill_run() {
+    kill -KILL "$running" || die 'sluice ended by itself'
+    wait "$running" 2>/dev/null || true
 }
 last_words() { tail -n "${2:-8}" "$work/$1/said"; }
 
