@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "operators/sinks/sinks.h"
+#include "runtime/engine/origin.h"
 
 static const char *const kafka_partitioners[] = {"murmur2_random", "consistent_random", "random", "murmur2", "consistent",
                                                  "fnv1a_random", NULL};
@@ -60,12 +61,16 @@ static uint32_t kafka_sink_flags(const void *config)
 static size_t origin_print(const struct sl_batch *batch, uint32_t row, char text[KAFKA_ORIGIN_BYTES])
 {
     uint32_t sub = batch->sub != NULL ? batch->sub[row] : 0; /* a record derived from the one at that offset */
-    int bytes = snprintf(text, KAFKA_ORIGIN_BYTES, "%s:%s:%llu", batch->partition->topic, batch->partition->id,
-                         (unsigned long long)batch->offset[row]);
+    struct sl_origin origin = {.topic = sl_slice_of(batch->partition->topic), .partition = sl_slice_of(batch->partition->id),
+                               .offset = batch->offset[row]};
+    int bytes;
 
+    if (batch->origin != NULL && batch->origin[row].data != NULL) /* a replayed record's, as it was the first time */
+        (void)sl_origin_scan(batch->origin[row], &origin);
+    bytes = snprintf(text, KAFKA_ORIGIN_BYTES, "%.*s:%.*s:%llu", (int)origin.topic.bytes, origin.topic.data,
+                     (int)origin.partition.bytes, origin.partition.data, (unsigned long long)origin.offset);
     if (sub > 0 && bytes < KAFKA_ORIGIN_BYTES)
         bytes += snprintf(text + bytes, (size_t)(KAFKA_ORIGIN_BYTES - bytes), ".%u", sub);
-
     return bytes < KAFKA_ORIGIN_BYTES ? (size_t)bytes : KAFKA_ORIGIN_BYTES - 1;
 }
 
@@ -83,7 +88,7 @@ static struct sl_slice block_put(char **at, const void *data, size_t bytes)
 static size_t row_bytes(const struct kafka_sink *sink, const struct sl_view *view, const struct sl_item *item)
 {
     const struct sl_batch *batch = view->batch;
-    size_t origin = batch->origin != NULL && batch->origin[item->row].data != NULL ? batch->origin[item->row].bytes
+    size_t origin = batch->origin != NULL && batch->origin[item->row].data != NULL ? batch->origin[item->row].bytes + 64u
                                                                                   : strlen(batch->partition->topic) + 64;
 
     return item->body.bytes + kafka_key_of(sink, view, item->row).bytes + origin;
@@ -99,10 +104,7 @@ static void row_fill(const struct kafka_sink *sink, const struct sl_view *view, 
     row->ref = item->ref;
     row->payload = block_put(at, item->body.data, item->body.bytes);
     row->key = key.data == NULL ? key : block_put(at, key.data, key.bytes);
-    if (batch->origin != NULL && batch->origin[item->row].data != NULL)
-        row->origin = block_put(at, batch->origin[item->row].data, batch->origin[item->row].bytes);
-    else
-        row->origin = block_put(at, origin, origin_print(batch, item->row, origin));
+    row->origin = block_put(at, origin, origin_print(batch, item->row, origin));
     row->null_payload = batch->null_payload != NULL && batch->null_payload[item->row] != 0 && item->body.bytes == 0;
     row->offset = batch->offset[item->row];
     row->append_unix_ms = batch->append_unix_ms[item->row];

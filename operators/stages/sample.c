@@ -20,6 +20,7 @@
 #include "operators/stages/stamp.h"
 #include "runtime/base/intern.h"
 #include "runtime/engine/match.h"
+#include "runtime/engine/origin.h"
 #include "runtime/engine/slot.h"
 #include "sampling/consistent.h"
 
@@ -204,10 +205,32 @@ static int sample_origin_begin(struct sample_stage *stage, const struct sl_parti
     return 0;
 }
 
+/* A record that comes again (a replayed letter): the bytes that it had the first time, so that its randomness is the same. */
+static struct sl_slice sample_origin_again(struct sl_slice text, struct sl_arena *arena)
+{
+    struct sl_origin origin;
+    uint32_t bytes;
+    char *again;
+
+    if (sl_origin_scan(text, &origin) != 0)
+        return text;
+    bytes = origin.topic.bytes + 1 + origin.partition.bytes + 1 + (uint32_t)(sizeof(origin.incarnation) + sizeof(origin.offset));
+    again = sl_arena_alloc(arena, bytes);
+    if (again == NULL)
+        return text;
+    memcpy(again, origin.topic.data, origin.topic.bytes + 1u); /* with the NUL behind it */
+    memcpy(again + origin.topic.bytes + 1, origin.partition.data, origin.partition.bytes + 1u);
+    for (size_t i = 0; i < sizeof(origin.incarnation); i++)
+        again[bytes - 12 + i] = (char)(origin.incarnation >> (8 * i) & 255);
+    for (size_t i = 0; i < sizeof(origin.offset); i++)
+        again[bytes - 8 + i] = (char)(origin.offset >> (8 * i) & 255);
+    return (struct sl_slice){again, bytes};
+}
+
 static struct sl_slice sample_origin(struct sample_stage *stage, const struct sl_batch *batch, uint16_t row)
 {
     if (batch->origin != NULL && batch->origin[row].bytes > 0)
-        return batch->origin[row];
+        return sample_origin_again(batch->origin[row], batch->arena);
     for (size_t i = 0; i < sizeof(uint64_t); i++)
         stage->origin[stage->origin_bytes + i] = (char)(batch->offset[row] >> (8 * i) & 255);
     return (struct sl_slice){stage->origin, (uint32_t)(stage->origin_bytes + sizeof(uint64_t))};

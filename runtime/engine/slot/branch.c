@@ -417,6 +417,7 @@ static const struct sl_node *branch_tree(const struct sl_slot *slot, const struc
 
 int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_batch *batch, struct sl_err *err)
 {
+    struct sl_partition *partition = batch->partition;
     const struct sl_node *tree;
     struct sl_view root;
 
@@ -433,7 +434,7 @@ int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_b
         return -(int)err->code;
     if (slot->taps != NULL)
         sl_slot_tap_view(slot, source->component, &root);
-    batch->partition->next = batch->next; /* before sinks take: a rewind may lower it again */
+    partition->next = batch->next; /* before sinks take: a rewind may lower it again */
     if (tree != NULL && branch_children(slot, tree, true, &root, err) != 0)
         return -(int)err->code;
     for (uint32_t s = 0; s < slot->sinks_count; s++) {

@@ -142,17 +142,65 @@ static uint16_t replay_sub(const struct sl_batch *batch, uint32_t row)
 
 /* ---- a batch ---- */
 
+static struct sl_slice replay_topic(const struct sl_batch *batch, uint32_t row)
+{
+    struct sl_slice text = replay_header(batch, row, SL_REPLAY_ORIGIN);
+    struct sl_origin origin;
+
+    return text.data != NULL && sl_origin_scan(text, &origin) == 0 ? origin.topic : (struct sl_slice){NULL, 0};
+}
+
 static void replay_cut(struct sl_batch *batch)
 {
-    struct sl_slice way = replay_header(batch, 0, SL_REPLAY_HEADER);
+    struct sl_slice way = replay_header(batch, 0, SL_REPLAY_HEADER), topic = replay_topic(batch, 0);
     uint32_t count = 1;
 
-    while (count < batch->count && sl_slice_eq(replay_header(batch, count, SL_REPLAY_HEADER), way))
+    while (count < batch->count && sl_slice_eq(replay_header(batch, count, SL_REPLAY_HEADER), way) &&
+           sl_slice_eq(replay_topic(batch, count), topic))
         count++;
     if (count < batch->count) { /* the source comes back to the rest by itself */
         batch->next = batch->offset[count];
         batch->count = count;
     }
+}
+
+struct sl_replay_alias {
+    struct sl_partition partition; /* first */
+    struct sl_replay_alias *next;
+    char topic[]; /* as many as the letters' topics */
+};
+
+/* NULL: no memory. Where the topic is not known, the partition itself. */
+static struct sl_partition *replay_alias(struct sl_slot_replay *replay, struct sl_partition *partition, struct sl_slice topic)
+{
+    struct sl_replay_alias *alias = replay->aliases;
+
+    if (topic.data == NULL)
+        return partition;
+    while (alias != NULL && !sl_slice_is(topic, alias->topic))
+        alias = alias->next;
+    if (alias == NULL) {
+        alias = calloc(1, sizeof(*alias) + topic.bytes + 1u);
+        if (alias == NULL)
+            return NULL;
+        memcpy(alias->topic, topic.data, topic.bytes);
+        alias->next = replay->aliases;
+        replay->aliases = alias;
+    }
+    alias->partition = *partition;
+    alias->partition.topic = alias->topic;
+    return &alias->partition;
+}
+
+struct sl_slot_replay *sl_slot_replay_free(struct sl_slot_replay *replay)
+{
+    while (replay != NULL && replay->aliases != NULL) {
+        struct sl_replay_alias *next = replay->aliases->next;
+        free(replay->aliases);
+        replay->aliases = next;
+    }
+    free(replay);
+    return NULL;
 }
 
 static int replay_origins(struct sl_batch *batch)
@@ -179,11 +227,12 @@ int sl_slot_replay_begin(struct sl_slot *slot, struct sl_batch *batch, struct sl
     struct sl_slot_replay *replay = slot->replay;
     struct sl_slice way, stage, source;
 
-    *replay = (struct sl_slot_replay){.stage = UINT32_MAX, .source = UINT32_MAX};
+    *replay = (struct sl_slot_replay){.stage = UINT32_MAX, .source = UINT32_MAX, .aliases = replay->aliases};
     if (batch->count == 0)
         return 0;
     replay_cut(batch);
-    if (replay_origins(batch) != 0)
+    batch->partition = replay_alias(replay, batch->partition, replay_topic(batch, 0));
+    if (batch->partition == NULL || replay_origins(batch) != 0)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "topology %s: a batch needs more memory than its share; raise `memory:`",
                        slot->topology->name);
     way = replay_header(batch, 0, SL_REPLAY_HEADER);

@@ -8,7 +8,7 @@
  *                         it, or a stage had derived it), so on the way to the stage only parse stages run
  *   sluice-replay-origin  origin.h; with sluice-replay-sub, decimal, where a stage had derived it
  *   sluice-replay-letter  where the letter stood: who replays letters again knows it by this
- * A batch is cut so that all of its records go the same way.
+ * A batch is cut so that all of its records go the same way and came from the same topic.
  * Invariant: a sink that is reached both behind the stage and around it gets nothing: whether it has the record cannot be told. Who
  * sends letters refuses them (sl_replay_way).
  * SPDX-License-Identifier: Apache-2.0 */
@@ -34,6 +34,8 @@ struct sl_slot_replay { /* of the batch under way */
     uint32_t stage, source; /* components; UINT32_MAX: no longer there */
     bool decoded;           /* MODE 1 */
     uint32_t inside;        /* depth below the stage */
+    /* The slot's partition under the topic that the letters came from, so that @topic says what it said: one for each topic, kept. */
+    struct sl_replay_alias *aliases;
 };
 
 /* ---- any thread ---- */
@@ -44,8 +46,9 @@ struct sl_topology *sl_replay_topology(const struct sl_topology *topology, const
 int sl_replay_way(const struct sl_topology *topology, const char *stage, const char *source, struct sl_err *err);
 
 /* ---- slot thread ---- */
-/* Cuts the batch, finds its way, gives it origins. */
+/* Cuts the batch, finds its way, gives it origins, and a partition that has their topic. */
 int sl_slot_replay_begin(struct sl_slot *slot, struct sl_batch *batch, struct sl_err *err);
+struct sl_slot_replay *sl_slot_replay_free(struct sl_slot_replay *replay);
 /* What becomes of a node on the batch's way: not entered; entered for what is behind it; run. */
 enum sl_replay_step { SL_REPLAY_SKIP, SL_REPLAY_PASS, SL_REPLAY_RUN };
 enum sl_replay_step sl_slot_replay_enter(struct sl_slot *slot, const struct sl_node *node);

@@ -600,7 +600,7 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
     free(slot->sources);
     free(slot->nodes);
     free(slot->operators);
-    free(slot->replay);
+    slot->replay = sl_slot_replay_free(slot->replay);
     free(slot->past);
     for (uint32_t i = 0; i < slot->paths_count; i++)
         free((void *)(uintptr_t)slot->paths[i].segments);
