@@ -426,8 +426,10 @@ static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
     for (int batches = 0; batches < SL_SLOT_BATCHES_A_TURN && idle < slot->sources_count;) {
         struct sl_slot_source *source = &slot->sources[slot->source_next];
         int got;
-        if (!slot_sinks_take(slot))
-            return; /* the sink's own wake brings the next turn */
+        if (!slot_sinks_take(slot)) { /* the sink's own wake brings the next turn, once it has had a turn with what it took */
+            *wake_ns = slot->batches != before ? 0 : *wake_ns;
+            return;
+        }
         slot->source_next = (slot->source_next + 1) % slot->sources_count;
         got = slot_poll(slot, source, wake_ns);
         if (got < 0)
