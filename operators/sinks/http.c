@@ -165,6 +165,7 @@ static uint32_t http_flags(const void *config)
 
     return c->framing == HTTP_NDJSON || c->framing == HTTP_JSON_ARRAY ? SL_SINK_LINES | SL_SINK_JSON
            : c->framing == HTTP_LINES                                ? SL_SINK_LINES
+           : c->framing == HTTP_LOKI                                 ? SL_SINK_TEXT
                                                                      : 0;
 }
 

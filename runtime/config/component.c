@@ -268,6 +268,7 @@ static uint32_t component_encoding_needs(const struct sl_component *component)
     uint32_t flags = component_sink_flags(component);
 
     return ((flags & SL_SINK_LINES) != 0 ? SL_ENCODING_LINES : 0u) | ((flags & SL_SINK_JSON) != 0 ? SL_ENCODING_JSON : 0u) |
+           ((flags & SL_SINK_TEXT) != 0 ? SL_ENCODING_TEXT : 0u) |
            (strcmp(component->name, SL_DEAD_LETTERS) == 0 ? SL_ENCODING_LETTERS : 0u);
 }
 

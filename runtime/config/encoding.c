@@ -331,6 +331,8 @@ static void making_needs(struct making *making, uint32_t needs)
     else if ((needs & SL_ENCODING_LINES) != 0 && codec == SL_CODEC_PROTOBUF)
         making_refuse(making, at, "codec", "write codec: json, or send it to a sink that keeps records apart, such as kafka",
                       "protobuf is binary and may hold line ends, and this sink writes lines");
+    else if ((needs & SL_ENCODING_TEXT) != 0 && codec == SL_CODEC_PROTOBUF)
+        making_refuse(making, at, "codec", "write codec: json or codec: text", "protobuf is binary, and this sink writes records as text");
 }
 
 /* ---- all of it ---- */

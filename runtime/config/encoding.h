@@ -53,7 +53,7 @@ extern const struct sl_field sl_encoding_fields[];
 
 /* What a sink's own nature demands. */
 enum sl_encoding_needs { SL_ENCODING_LINES = 1 /* bodies are lines */, SL_ENCODING_JSON = 2 /* bodies are JSON objects */,
-                         SL_ENCODING_LETTERS = 4 /* the dead-letter sink */ };
+                         SL_ENCODING_LETTERS = 4 /* the dead-letter sink */, SL_ENCODING_TEXT = 8 /* bodies are text */ };
 
 /* node: the sink's mapping. Problems are diags; false then. *ret_encoding NULL: raw. */
 bool sl_encoding_make(struct sl_bind *bind, const struct sl_encoding_config *config, const struct sl_yaml *node,

@@ -156,6 +156,7 @@ enum sl_sink_flags {
     SL_SINK_NEEDS_KAFKA_COMMIT = 2,
     SL_SINK_LINES = 4, /* bodies must not hold CR, LF */
     SL_SINK_JSON = 8,  /* bodies must be JSON objects: codec json is its default, others are refused at check */
+    SL_SINK_TEXT = 32, /* bodies must be text: codec protobuf is refused at check */
     SL_SINK_PUSH = 16, /* sends requests: batch: and retry.deadline are for it; may refuse records, so it takes no dead letters */
 };
 
