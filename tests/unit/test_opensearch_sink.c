@@ -394,6 +394,40 @@ static void test_whole_requests_are_sent_again_for_as_long_as_it_takes(void **st
     }
 }
 
+/* indexing_pressure.memory.limit: what is above it never gets through. */
+static int item_fine(uint32_t n, char *error, size_t bytes)
+{
+    (void)n;
+    (void)error;
+    (void)bytes;
+    return 201;
+}
+
+static void back_answer_pressure(void *user, struct sl_http_request *request)
+{
+    if (request->body.bytes > 100000 || push_rig.http.flying > 1) {
+        back.requests++;
+        fake_http_reply(request, 429, "rejected execution of coordinating operation");
+        return;
+    }
+    back_answer(user, request);
+}
+
+static void test_requests_shrink_to_what_the_back_end_takes_at_once(void **state)
+{
+    (void)state;
+    rig(PLAIN);
+    back.item = item_fine;
+    push_rig.http.answer = back_answer_pressure;
+    push_rig.http.delay_ns = 10 * SL_NS_PER_MS;
+    for (int i = 0; i < 3; i++)
+        push_rig_submit(NULL, 4000);
+    push_rig_run(120 * SL_NS_PER_S);
+    assert_int_equal(push_rig.acked, 12000);
+    assert_int_equal(back.documents, 12000);
+    assert_true(back.requests < 100);
+}
+
 static void test_a_lost_answer_doubles_nothing(void **state)
 {
     (void)state;
@@ -479,6 +513,7 @@ int main(void)
         cmocka_unit_test_teardown(test_an_answer_of_another_form_decides_nothing, push_rig_close),
         cmocka_unit_test_teardown(test_every_cut_of_an_answer_is_survived, push_rig_close),
         cmocka_unit_test_teardown(test_whole_requests_are_sent_again_for_as_long_as_it_takes, push_rig_close),
+        cmocka_unit_test_teardown(test_requests_shrink_to_what_the_back_end_takes_at_once, push_rig_close),
         cmocka_unit_test_teardown(test_a_lost_answer_doubles_nothing, push_rig_close),
         cmocka_unit_test_teardown(test_an_authentication_failure_says_so, push_rig_close),
         cmocka_unit_test_teardown(test_a_request_that_is_too_large_is_halved, push_rig_close),

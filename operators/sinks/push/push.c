@@ -183,6 +183,7 @@ int push_open(struct push *push, const struct sl_api *api, void *sink, struct sl
         push_settings_place(push_url(push, i), push->hosts[i].label, sizeof(push->hosts[i].label));
     push->host_next = api->slot % push->hosts_count; /* slots begin with different ones */
     push->budget_ns = api->now_ns(api->env);
+    push->limit = (uint32_t)settings->concurrency;
     push_limits(push);
     push->wires = calloc(1, sizeof(*push->wires));
     if (push->wires == NULL)
@@ -457,7 +458,7 @@ static void push_send_due(struct push *push, uint64_t now_ns, uint64_t *at_ns)
 {
     struct push_bulk **at = &push->waiting;
 
-    while (*at != NULL && push->flying_count < push->settings->concurrency) {
+    while (*at != NULL && push->flying_count < push->limit) {
         int status = push->setup_pending && !(*at)->setup ? 0 : push_try(push, at, now_ns, at_ns);
         if (status < 0)
             return;

@@ -7,7 +7,7 @@
  * States of a bulk: open (rows are added) -bytes, records or time-> waiting (until due) -sent-> flying -done()-> answered -judged->
  * released; or waiting again, whole or the rows that were turned away, or in halves.
  * Invariants: (1) a row is answered to the engine once: its state leaves PUSH_PENDING once; (2) used_bytes is what all bulks hold;
- * (3) at most `concurrency` requests fly.
+ * (3) at most `limit` requests fly, which is at most `concurrency`.
  * Ownership: a record is copied once, into its bulk; a flying bulk belongs to its request: a sink that closes cancels it, forgets it,
  * and done() frees it. Threads: slot thread only.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -76,7 +76,7 @@ struct push_bulk {
     uint32_t rows_count, rows_cap;
     struct sl_buf text, keys, wire; /* wire: compressed, made when first sent */
     struct push_hunt *hunt;
-    uint64_t opened_ns, sealed_ns, due_ns, charged_bytes;
+    uint64_t opened_ns, sealed_ns, due_ns, sent_ns, charged_bytes;
     size_t rows_end; /* of the rows in text, once it has been sent: behind it stands `last` */
     uint32_t attempts, host;
     bool setup;     /* no rows: the request that comes before all others */
@@ -89,7 +89,10 @@ struct push_host {
     char label[PUSH_LABEL_BYTES]; /* HOST:PORT */
     enum push_host_state state;
     uint32_t failures, opens, proofs, flying;
-    uint64_t until_ns; /* nothing is sent to it before */
+    uint32_t turned;    /* times in a row that it was full */
+    uint64_t turned_ns; /* when it last was: of requests sent together only the first counts */
+    uint64_t until_ns;  /* nothing is sent to it before */
+    bool asked;         /* by itself (Retry-After) */
 };
 
 /* What an HTTP status means for the whole request. */
@@ -133,6 +136,8 @@ struct push {
     uint64_t bulk_bytes, bulk_records, every_ns, backoff_min_ns, backoff_max_ns, deadline_ns;
     struct push_bulk *open, *waiting, **waiting_last, *flying, *answered, **answered_last;
     uint32_t flying_count;
+    uint32_t limit, clean; /* requests that may fly: halved when the back-end is full, one more for each `limit` clean answers */
+    uint64_t limited_ns;
     struct push_reject *rejects; /* push.c */
     bool setup_pending;
     uint64_t used_bytes;
@@ -175,7 +180,11 @@ uint64_t push_backoff(struct push *push, uint32_t attempts);
 int push_host_choose(struct push *push, uint64_t now_ns, uint64_t *ret_at_ns);
 void push_host_fine(struct push *push, uint32_t host, uint64_t now_ns);
 void push_host_failed(struct push *push, uint32_t host, uint64_t now_ns);
-void push_host_rest(struct push *push, uint32_t host, uint64_t until_ns); /* asked for a pause */
+/* It is full, as the answer to this bulk says: a pause, as long as it asks for or longer with each time, and fewer requests at once. */
+void push_host_full(struct push *push, const struct push_bulk *bulk, uint64_t now_ns);
+void push_host_rest(struct push *push, uint32_t host, uint64_t until_ns); /* it asked for a pause */
+void push_limit_fewer(struct push *push, const struct push_bulk *bulk, uint64_t now_ns);
+void push_limit_more(struct push *push);
 bool push_host_other(const struct push *push, uint32_t host, uint64_t now_ns); /* another one is fit */
 /* A retry costs a token; first sends earn a fifth of one, and a second gives five. False: none is left; *ret_at_ns as above. */
 bool push_budget_take(struct push *push, uint64_t now_ns, uint64_t *ret_at_ns);

@@ -2,6 +2,8 @@
  *
  * A breaker: CLOSED -HOST_FAILURES in a row-> OPEN for 1 s, 2 s, 4 s … 30 s with jitter -time-> HALF: one request at a time;
  * HALF -HOST_PROOFS answers-> CLOSED, HALF -a failure-> OPEN, longer.
+ * A host that is full (429) rests, longer with each time in a row, until another request to it gets through; the limit of requests in
+ * flight is halved once a round and grows by one with each round of clean answers.
  * The retry budget keeps a sick back-end from being hammered: a retry costs a token, each first send earns a fifth of one, and five
  * come with each second, so that a lone retry is always possible; at most BUDGET_MAX are kept. A retry of which the back-end took
  * something gives its token back: it works, only not as fast.
@@ -14,6 +16,7 @@
 enum { HOST_FAILURES = 5, HOST_PROOFS = 3, BUDGET_PER_S = 5, BUDGET_MAX = 20, BUDGET_SENDS = 5 };
 #define HOST_OPEN_MIN_NS SL_NS_PER_S
 #define HOST_OPEN_MAX_NS (30 * SL_NS_PER_S)
+#define HOST_ASKED_MAX_NS (600 * SL_NS_PER_S)
 #define BUDGET_TOKEN_NT 1000000000ull /* tokens are counted in billionths: elapsed ns times a rate is exact */
 
 /* Half of `ns`, and a random part of the other half. */
@@ -80,9 +83,11 @@ void push_host_fine(struct push *push, uint32_t index, uint64_t now_ns)
 {
     struct push_host *host = &push->hosts[index];
 
-    if (host->failures > 0 || host->state != PUSH_HOST_CLOSED)
+    if (host->turned > 0 && !host->asked)
+        host->until_ns = now_ns;
+    if (host->failures > 0 || host->turned > 0 || host->state != PUSH_HOST_CLOSED)
         host_hurry(push, now_ns);
-    host->failures = 0;
+    host->failures = host->turned = 0;
     if (host->state != PUSH_HOST_CLOSED && ++host->proofs >= HOST_PROOFS) {
         host->state = PUSH_HOST_CLOSED;
         host->opens = 0;
@@ -107,8 +112,46 @@ void push_host_rest(struct push *push, uint32_t index, uint64_t until_ns)
 {
     struct push_host *host = &push->hosts[index];
 
+    host->asked = true;
     if (until_ns > host->until_ns)
         host->until_ns = until_ns;
+}
+
+void push_host_full(struct push *push, const struct push_bulk *bulk, uint64_t now_ns)
+{
+    struct push_host *host = &push->hosts[bulk->host];
+    bool again = bulk->sent_ns >= host->turned_ns;
+
+    if (now_ns >= host->until_ns)
+        host->asked = false;
+    push_limit_fewer(push, bulk, now_ns);
+    if (bulk->request.retry_after_ns > 0)
+        push_host_rest(push, bulk->host, now_ns + (bulk->request.retry_after_ns < HOST_ASKED_MAX_NS ? bulk->request.retry_after_ns : HOST_ASKED_MAX_NS));
+    if (!again)
+        return;
+    host->turned++;
+    host->turned_ns = now_ns;
+    if (now_ns + push_backoff(push, host->turned) > host->until_ns)
+        host->until_ns = now_ns + push_backoff(push, host->turned);
+}
+
+/* Requests that flew together are turned away together: that is one reason, not many. */
+void push_limit_fewer(struct push *push, const struct push_bulk *bulk, uint64_t now_ns)
+{
+    if (bulk->sent_ns < push->limited_ns)
+        return;
+    push->limited_ns = now_ns;
+    push->limit = push->limit > 1 ? push->limit / 2 : 1;
+    push->clean = 0;
+}
+
+void push_limit_more(struct push *push)
+{
+    if (++push->clean < push->limit)
+        return;
+    push->clean = 0;
+    if (push->limit < push->settings->concurrency)
+        push->limit++;
 }
 
 static void budget_add(struct push *push, uint64_t nt)

@@ -11,7 +11,7 @@
 #include "operators/sinks/push/push.h"
 #include "runtime/base/clock.h"
 
-enum { HUNT_START = 128, HUNT_EARNS = 8, HUNT_MAX = 512, JUDGE_QUOTE_BYTES = 160 };
+enum { HUNT_START = 128, HUNT_EARNS = 8, HUNT_MAX = 512, FULL_ATTEMPTS = 6, FULL_BYTES = 32 << 10, JUDGE_QUOTE_BYTES = 160 };
 #define JUDGE_RETRY_AFTER_MAX_NS (600 * SL_NS_PER_S)
 
 /* ---- answers to the engine ---- */
@@ -139,7 +139,7 @@ static void bulk_rest(struct push *push, struct push_bulk *bulk, uint64_t now_ns
 
 /* ---- halves ---- */
 
-static void bulk_halve(struct push *push, struct push_bulk *bulk, uint64_t now_ns, const struct sl_err *why)
+static void bulk_halve(struct push *push, struct push_bulk *bulk, uint64_t now_ns, uint32_t attempts, const struct sl_err *why)
 {
     uint32_t middle = bulk->rows_count / 2;
     struct push_bulk *halves[2] = {push_bulk_part(bulk, 0, middle, PUSH_PENDING),
@@ -152,7 +152,7 @@ static void bulk_halve(struct push *push, struct push_bulk *bulk, uint64_t now_n
         return;
     }
     for (int i = 1; i >= 0; i--) { /* to the front: single records are reached before the search has cost much */
-        halves[i]->attempts = 0; /* no retry of the same: it costs no budget */
+        halves[i]->attempts = attempts;
         halves[i]->due_ns = now_ns;
         if (bulk->hunt != NULL) {
             halves[i]->hunt = bulk->hunt;
@@ -256,10 +256,13 @@ static void judge_read(struct push *push, struct push_bulk *bulk, uint64_t now_n
     }
     for (uint32_t i = 0; i < bulk->rows_count; i++)
         again += bulk->rows[i].state == PUSH_AGAIN;
-    if (again > 0)
+    if (again > 0) {
+        push_limit_fewer(push, bulk, now_ns);
         bulk_rest(push, bulk, now_ns, &why);
-    else
+    } else {
+        push_limit_more(push);
         push_bulk_free(bulk);
+    }
 }
 
 static void judge_setup(struct push *push, struct push_bulk *bulk, uint64_t now_ns)
@@ -283,9 +286,28 @@ static void judge_bad(struct push *push, struct push_bulk *bulk, uint64_t now_ns
     push_host_fine(push, bulk->host, now_ns);
     why->remedy = SL_REMEDY_DEADLETTER;
     if (bulk->rows_count > 1 && (!bounded || bulk_hunt(bulk)))
-        bulk_halve(push, bulk, now_ns, why);
+        bulk_halve(push, bulk, now_ns, 0, why); /* no retry of the same: it costs no budget */
     else
         push_give_up(push, bulk, why);
+}
+
+/* A request that is turned away again and again, alone, may be more than the back-end ever takes at once. */
+static void judge_full(struct push *push, struct push_bulk *bulk, uint64_t now_ns, const struct sl_err *why)
+{
+    bool alone = push->limit == 1 && push->flying_count == 0;
+    struct push_host *host = &push->hosts[bulk->host];
+
+    push_host_full(push, bulk, now_ns);
+    push->api->tally(push->api->env, push->sink, PUSH_TURNED_AWAY, bulk->rows_count);
+    if (alone && bulk->attempts >= FULL_ATTEMPTS && bulk->rows_count > 1 && bulk->text.bytes > FULL_BYTES) {
+        push_say(push, now_ns, why);
+        host->turned = 0;
+        host->until_ns = host->asked ? host->until_ns : now_ns;
+        bulk_halve(push, bulk, now_ns, bulk->attempts, why); /* if these are too much too, they are halved at once */
+        return;
+    }
+    bulk->by_host = true;
+    bulk_later(push, bulk, now_ns, now_ns, why); /* the host's pause is its own */
 }
 
 static void judge_status(struct push *push, struct push_bulk *bulk, uint64_t now_ns, struct sl_err *why)
@@ -295,10 +317,7 @@ static void judge_status(struct push *push, struct push_bulk *bulk, uint64_t now
         judge_read(push, bulk, now_ns);
         return;
     case PUSH_LATER:
-        push_host_rest(push, bulk->host, now_ns + judge_pause(push, bulk));
-        push->api->tally(push->api->env, push->sink, PUSH_TURNED_AWAY, bulk->rows_count);
-        bulk->by_host = false;
-        bulk_later(push, bulk, now_ns, now_ns + judge_pause(push, bulk), why);
+        judge_full(push, bulk, now_ns, why);
         return;
     case PUSH_SICK:
         bulk_failed(push, bulk, now_ns, why);
@@ -330,7 +349,7 @@ void push_judge(struct push *push, struct push_bulk *bulk, uint64_t now_ns)
     }
     judge_why(push, bulk, &why);
     if (bulk->request.failure == SL_HTTP_TOO_LARGE && bulk->rows_count > 1)
-        bulk_halve(push, bulk, now_ns, &why);
+        bulk_halve(push, bulk, now_ns, 0, &why);
     else if (bulk->request.failure != SL_HTTP_NONE)
         bulk_failed(push, bulk, now_ns, &why);
     else

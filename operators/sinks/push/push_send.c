@@ -143,6 +143,7 @@ int push_send(struct push *push, struct push_bulk *bulk, uint32_t host, struct s
     bulk->wires = push->wires;
     bulk->wires->refs++;
     bulk->host = host;
+    bulk->sent_ns = push->api->now_ns(push->api->env);
     bulk->next = push->flying;
     push->flying = bulk;
     push->flying_count++;
