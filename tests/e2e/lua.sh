@@ -9,6 +9,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/lib.sh
 . "$here/lib.sh"
 
+"$sluice" operators | grep -q '^ *lua ' || skip 'built without Lua'
 records=$(count 20000 250000) # in each of 2 files
 kills=$(count 4 20)
 
