@@ -70,6 +70,21 @@ static void expect(struct front_rig *rig, uint32_t count, const char *want)
     assert_string_equal(got, want);
 }
 
+/* Four records in any order: that of two connections is nobody's. */
+static void expect_set(struct front_rig *rig, uint32_t count, const char *a, const char *b, const char *c, const char *d)
+{
+    const char *const want[] = {a, b, c, d};
+    uint32_t found = 0, seen = 0;
+
+    while (seen < count) {
+        rig_next(rig);
+        for (uint32_t i = 0; i < rig->batch.count; i++, seen++)
+            for (uint32_t w = 0; w < 4; w++)
+                found |= sl_slice_is(rig->batch.raw[i], want[w]) ? 1u << w : 0;
+    }
+    assert_int_equal(found, 15);
+}
+
 static void await_count(const struct front_rig *rig, const char *counter, uint64_t count)
 {
     while (sl_syslog_count(rig->slot.api.shared, counter) < count)
@@ -366,6 +381,53 @@ static void test_a_stop_keeps_what_was_sent(void **state)
     rig_fini(&rig);
 }
 
+static void test_a_stack_trace_is_one_record(void **state)
+{
+    static const char *const languages[] = {"java"};
+    struct sl_strings traces = {languages, 1};
+    struct front_rig rig;
+    int one, other;
+    (void)state;
+    syslog_rig(&rig, 2);
+    rig_set(&rig, "multiline.stack_traces", &traces, sizeof(traces));
+    rig_set_u64(&rig, "multiline.timeout", 300000000ull);
+    rig_set_u64(&rig, "multiline.max_lines", 100);
+    rig_open(&rig);
+    one = dial(&rig, TCP);
+    other = dial(&rig, TCP);
+    put(one, "<3>failed\njava.io.IOException: no\n\tat a.B.c(B.java:1)\n");
+    put(other, "<4>elsewhere\n");
+    put(one, "\tat a.B.d(B.java:2)\n<3>next\n");
+    await_count(&rig, "messages_total", 3); /* the last by its time-out */
+    put(one, "\tat too.Late.f(L.java:3)\n");
+    (void)close(one);
+    await_count(&rig, "messages_total", 4);
+    expect_set(&rig, 4, "<3>failed\njava.io.IOException: no\n\tat a.B.c(B.java:1)\n\tat a.B.d(B.java:2)", "<4>elsewhere", "<3>next",
+               "\tat too.Late.f(L.java:3)");
+    (void)close(other);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
+static void test_what_is_joined_is_whole_and_in_order(void **state)
+{
+    struct front_rig rig;
+    int fd;
+    (void)state;
+    syslog_rig(&rig, 2);
+    rig.slot.api.max_record_bytes = 2000;
+    rig_set_text(&rig, "multiline.start", "^<");
+    rig_set_u64(&rig, "multiline.timeout", 60000000000ull);
+    rig_set_u64(&rig, "multiline.max_lines", 3);
+    rig_open(&rig);
+    fd = dial(&rig, TCP);
+    put(fd, "<1>a\n b\n c\n d\n<2>e\n f\n<3>g");
+    (void)close(fd); /* ends the last, without its line's end */
+    expect(&rig, 4, "<1>a\n b\n c| d|<2>e\n f|<3>g");
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
 /* ---- TLS ---- */
 
 /* A certificate of its own authority, and its key, as DIR/NAME.pem and DIR/NAME.key. */
@@ -525,6 +587,8 @@ int main(void)
         cmocka_unit_test(test_more_connections_than_allowed_are_turned_away),
         cmocka_unit_test(test_unfinished_messages_share_a_bounded_memory),
         cmocka_unit_test(test_a_stop_keeps_what_was_sent),
+        cmocka_unit_test(test_a_stack_trace_is_one_record),
+        cmocka_unit_test(test_what_is_joined_is_whole_and_in_order),
         cmocka_unit_test(test_tls_carries_messages_larger_than_its_records),
         cmocka_unit_test(test_tls_with_a_ca_wants_a_certificate),
         cmocka_unit_test(test_plain_text_at_a_tls_listener_is_refused),

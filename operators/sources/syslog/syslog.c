@@ -26,6 +26,7 @@ enum { SYSLOG_EVENTS = 256, SYSLOG_SOFT_BYTES = SL_FRONT_BATCH_BYTES };
 #define SYSLOG_LINGER_NS (20 * SL_NS_PER_MS)
 #define SYSLOG_RETRY_NS (20 * SL_NS_PER_MS) /* between two tries of a refused append */
 #define SYSLOG_LOOK_NS SL_NS_PER_S
+#define SYSLOG_JOIN_LOOK_NS (100 * SL_NS_PER_MS) /* for open records */
 
 struct syslog_slot { /* self */
     struct sl_front_slot slot; /* first */
@@ -56,6 +57,8 @@ static const struct sl_field syslog_fields[] = {
     SL_FIELD(syslog_config, receive_buffer, SL_F_BYTES, .def = "4MiB", .min = "4KiB", .max = "1GiB",
              .help = "UDP: the kernel's buffer of a listener; what it cannot hold is lost, and counted."),
     SL_FIELD(syslog_config, peer, SL_F_BOOL, .def = "true", .help = "Gives each record its sender's address as header sluice-peer."),
+    SL_FIELD(syslog_config, multiline, SL_F_STRUCT, .sub = sl_multiline_fields,
+             .help = "TCP and TLS: messages of one connection that belong to the one before, such as stack traces, become one record."),
     SL_FIELD(syslog_config, tls, SL_F_STRUCT, .sub = syslog_tls_fields, .help = "Certificate and key of the tls:// listeners."),
     SL_FIELD(syslog_config, partitions, SL_F_U64, .def = "1", .min = "1", .max = "1024",
              .help = "Partitions of the spool topic TOPOLOGY.SOURCE; with more than one, messages lose their order."),
@@ -98,7 +101,7 @@ static int syslog_check(const void *config, struct sl_err *err)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "tls: missing; a tls:// listener needs tls: { certificate: FILE, key: FILE }");
     if (!tls && (c->tls.certificate != NULL || c->tls.ca != NULL))
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "tls: set, but nothing listens with TLS; write tls://HOST:PORT in listen");
-    return 0;
+    return sl_multiline_check(&c->multiline, err);
 }
 
 /* ---- batches ---- */
@@ -116,7 +119,7 @@ bool syslog_room(struct syslog_front *syslog, enum syslog_lane lane)
 {
     struct sl_front_batch *batch = syslog->lanes[lane].batch;
 
-    if (batch != NULL && batch->count < SL_FRONT_BATCH_RECORDS && batch->used_bytes < SYSLOG_SOFT_BYTES)
+    if (batch != NULL && batch->count + 2 <= SL_FRONT_BATCH_RECORDS && batch->used_bytes < SYSLOG_SOFT_BYTES)
         return true;
     syslog_offer(syslog, lane);
     batch = sl_front_try(&syslog->front, lane == SYSLOG_STREAMS ? SL_FRONT_BATCHES / 2 : 0);
@@ -223,7 +226,7 @@ static void syslog_event(struct syslog_front *syslog, void *pointer)
 
 static void syslog_look(struct syslog_front *syslog)
 {
-    if (syslog->now_ns - syslog->looked_ns < SYSLOG_LOOK_NS)
+    if (syslog->now_ns - syslog->looked_ns < syslog->look_ns)
         return;
     syslog->looked_ns = syslog->now_ns;
     syslog_conn_look(syslog);
@@ -250,7 +253,7 @@ static uint64_t syslog_round(struct syslog_front *syslog, uint64_t wait_ns)
     if (turn)
         return 0;
     wait_ns = retry_ns < wait_ns ? retry_ns : wait_ns;
-    return wait_ns < SYSLOG_LOOK_NS ? wait_ns : SYSLOG_LOOK_NS;
+    return wait_ns < syslog->look_ns ? wait_ns : syslog->look_ns;
 }
 
 static void syslog_lost(struct syslog_front *syslog)
@@ -321,6 +324,7 @@ static void syslog_unshare(void *shared)
     if (syslog->wake_fd >= 0)
         (void)close(syslog->wake_fd);
     SSL_CTX_free(syslog->tls);
+    syslog->multiline = sl_multiline_free(syslog->multiline);
     syslog_datagram_fini(syslog);
     free(syslog);
 }
@@ -344,7 +348,7 @@ static uint32_t syslog_batch_bytes(const struct syslog_front *syslog)
 
     if (message < SYSLOG_DATAGRAM_BYTES)
         message = SYSLOG_DATAGRAM_BYTES;
-    return (uint32_t)(SYSLOG_SOFT_BYTES + message + 256); /* 256: a peer's header */
+    return (uint32_t)(SYSLOG_SOFT_BYTES + 2 * message + 256); /* 256: a peer's header */
 }
 
 static int syslog_prepare(struct syslog_front *syslog, const struct sl_api *api, struct sl_err *err)
@@ -363,6 +367,12 @@ static int syslog_prepare(struct syslog_front *syslog, const struct sl_api *api,
         return -(int)err->code;
     if (sl_front_init(&syslog->front, api, config->partitions, syslog_batch_bytes(syslog), err) != 0)
         return -(int)err->code;
+    syslog->look_ns = SYSLOG_LOOK_NS;
+    if (sl_multiline_on(&config->multiline)) {
+        syslog->look_ns = SYSLOG_JOIN_LOOK_NS;
+        if (sl_multiline_new(&config->multiline, &syslog->multiline, err) != 0)
+            return -(int)err->code;
+    }
     syslog->front.freed = syslog_freed;
     syslog->front.freed_user = syslog;
     syslog_watch(syslog, syslog->wake_fd, &syslog->wake, &events, EPOLLIN);

@@ -102,7 +102,7 @@ static enum conn_fate conn_cut(struct syslog_front *syslog, struct syslog_conn *
         step = sl_syslog_frames_next(&conn->frames, conn->data + at, conn->bytes - at, &used, &message);
         at += used;
         if (step == SL_SYSLOG_MESSAGE) {
-            syslog_take(syslog, SYSLOG_STREAMS, &conn->peer, message);
+            syslog_join(syslog, conn, message);
             conn->since_ns = syslog->now_ns;
         } else if (step == SL_SYSLOG_BROKEN) {
             syslog_tally(syslog, SYSLOG_BROKEN, 1);
@@ -151,13 +151,17 @@ static enum conn_fate conn_end(struct syslog_front *syslog, struct syslog_conn *
 {
     struct sl_slice message;
 
-    if (!conn_is_inside(conn))
+    if (!conn_is_inside(conn) && conn->open.bytes == 0)
         return CONN_OVER;
     if (!syslog_room(syslog, SYSLOG_STREAMS))
         return CONN_STARVED;
+    if (!conn_is_inside(conn)) {
+        syslog_join_end(syslog, conn);
+        return CONN_OVER;
+    }
     switch (sl_syslog_frames_end(&conn->frames, conn->data, conn->bytes, &message)) {
     case SL_SYSLOG_MESSAGE:
-        syslog_take(syslog, SYSLOG_STREAMS, &conn->peer, message);
+        syslog_join(syslog, conn, message);
         break;
     case SL_SYSLOG_BROKEN:
         syslog_tally(syslog, SYSLOG_BROKEN, 1);
@@ -166,7 +170,9 @@ static enum conn_fate conn_end(struct syslog_front *syslog, struct syslog_conn *
     case SL_SYSLOG_MORE:
         break;
     }
-    return CONN_OVER;
+    conn->frames = (struct sl_syslog_frames){.framing = conn->frames.framing, .max = conn->frames.max};
+    conn_used(syslog, conn, conn->bytes);
+    return CONN_ON; /* once more, for the open record */
 }
 
 static enum conn_fate conn_handshake(struct syslog_front *syslog, struct syslog_conn *conn)
@@ -216,6 +222,7 @@ static void conn_close(struct syslog_front *syslog, struct syslog_conn *conn)
         SSL_free(conn->ssl);
     }
     (void)close(conn->fd);
+    syslog_join_free(syslog, conn);
     syslog->memory_bytes -= conn->charged;
     free(conn->data);
     free(conn);
@@ -347,6 +354,8 @@ void syslog_conn_look(struct syslog_front *syslog)
 
     for (struct syslog_conn *conn = syslog->conns, *next; conn != NULL; conn = next) {
         next = conn->next;
+        if (conn->open.bytes > 0 && syslog->now_ns - conn->open.heard_ns >= config->multiline.timeout && syslog_room(syslog, SYSLOG_STREAMS))
+            syslog_join_end(syslog, conn);
         if (conn->starved || conn->turn || conn->state == SYSLOG_END) {
             conn->since_ns = conn->since_ns != 0 ? syslog->now_ns : 0;
             conn->heard_ns = syslog->now_ns;

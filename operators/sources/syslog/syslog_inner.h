@@ -1,5 +1,6 @@
 /* syslog_inner.h: the inside of the syslog source, shared by its parts: syslog.c (kind, thread), syslog_place.c (addresses and
- * listening sockets), syslog_conn.c (TCP and TLS connections), syslog_datagram.c (UDP), syslog_tls.c.
+ * listening sockets), syslog_conn.c (TCP and TLS connections), syslog_join.c (several lines of a connection are one record), syslog_datagram.c (UDP),
+ * syslog_tls.c.
  *
  * Threads: everything belongs to the source's one thread, but for `counts` (read by slots) and the front's own lock.
  * Ownership: a connection owns its descriptor, its TLS session and its buffer; the front's batches own what was taken.
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "operators/sources/front.h"
+#include "operators/sources/multiline.h"
 #include "operators/sources/syslog/syslog_frame.h"
 
 enum { SYSLOG_PLACES_MAX = 64, SYSLOG_DATAGRAMS = 32, SYSLOG_DATAGRAM_BYTES = 65536, SYSLOG_PEER_BYTES = 48 };
@@ -27,6 +29,7 @@ struct syslog_config {
     int framing; /* enum sl_syslog_framing */
     uint64_t connections, memory, timeout, idle, receive_buffer, partitions;
     struct syslog_tls_config tls;
+    struct sl_multiline_config multiline;
     bool peer;
 };
 
@@ -81,6 +84,12 @@ struct syslog_conn {
     uint64_t charged;  /* of the source's memory: what `data` has above its first block */
     uint64_t since_ns; /* the message that is not whole began to come; 0: none */
     uint64_t heard_ns; /* the last byte */
+    struct { /* the record that may go on (syslog_join.c) */
+        struct sl_multiline_state state;
+        char *data; /* NULL: none is open */
+        size_t bytes, capacity;
+        uint64_t heard_ns;
+    } open;
     bool due;          /* in the list of those to be served without news */
     bool starved;      /* due, since there is no batch: our fault, no time-out runs */
     bool turn;         /* due, only since others have their turn first */
@@ -93,6 +102,7 @@ struct syslog_front {
     const struct sl_api *api; /* of share(): lives as long */
     uint64_t max_record_bytes;
     SSL_CTX *tls;
+    struct sl_multiline *multiline; /* NULL: a line is a record */
     pthread_t thread;
     bool running;
     int epoll_fd, wake_fd;
@@ -107,7 +117,7 @@ struct syslog_front {
         uint64_t number, since_ns;
     } lanes[SYSLOG_LANES];
     uint64_t batches;
-    uint64_t now_ns, looked_ns;
+    uint64_t now_ns, looked_ns, look_ns;
     struct { /* datagrams that were read and have no batch yet */
         uint32_t count, at;
         char *bytes; /* [SYSLOG_DATAGRAMS * SYSLOG_DATAGRAM_BYTES] */
@@ -126,7 +136,7 @@ static inline void syslog_tally(struct syslog_front *syslog, enum syslog_count r
 }
 
 /* ---- syslog.c ---- */
-/* True: one more message fits into the lane's batch (a message above max_record is at most one byte longer). */
+/* True: two more messages fit into the lane's batch (a message above max_record is at most one byte longer). */
 bool syslog_room(struct syslog_front *syslog, enum syslog_lane lane);
 /* Takes a copy; syslog_room() was true. */
 void syslog_take(struct syslog_front *syslog, enum syslog_lane lane, struct syslog_peer *peer, struct sl_slice message);
@@ -149,6 +159,13 @@ bool syslog_conn_serve_due(struct syslog_front *syslog);
 void syslog_conn_look(struct syslog_front *syslog);
 /* Reads what has come already, keeps unfinished lines, closes all. */
 void syslog_conn_stop(struct syslog_front *syslog);
+
+/* ---- syslog_join.c ---- */
+/* A message of the connection: taken, or kept open. syslog_room() was true; up to two records go into the batch. */
+void syslog_join(struct syslog_front *syslog, struct syslog_conn *conn, struct sl_slice message);
+/* The open record, if there is one, is complete. syslog_room() was true. */
+void syslog_join_end(struct syslog_front *syslog, struct syslog_conn *conn);
+void syslog_join_free(struct syslog_front *syslog, struct syslog_conn *conn);
 
 /* ---- syslog_datagram.c ---- */
 int syslog_datagram_init(struct syslog_front *syslog);
