@@ -630,6 +630,26 @@ static void test_a_full_queue_stops_reading_or_loses(void **state)
     rig_close(&rig);
 }
 
+static void test_what_has_waited_too_long_is_lost_where_that_is_wished(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    script.mood = FULL;
+    script.count = 1000;
+    rig_open(&rig, "  sick: { type: sick, inputs: [parsed], required: false, queue: { then: lose, age: 60s } }", false);
+    rig_turns(&rig, 500); /* 50 s */
+    script.count = 2000;
+    rig_turns(&rig, 300);
+    script.mood = WELL;
+    rig_turns(&rig, 100);
+    assert_int_equal(script.got_count, 1000);
+    assert_int_equal(script.got[0], 1000);
+    assert_int_equal(rig_queue(&rig, NULL).lost, 1000);
+    assert_int_equal(rig_queue(&rig, NULL).records, 0);
+    rig_close(&rig);
+}
+
 static void test_fewer_consumers_adopt_the_queues_of_those_gone(void **state)
 {
     struct sl_spool_topic *topic;
@@ -779,6 +799,7 @@ int main(void)
         cmocka_unit_test_setup(test_once_waits_until_the_queue_is_empty, script_reset),
         cmocka_unit_test_setup(test_a_drain_leaves_the_queue_on_disk, script_reset),
         cmocka_unit_test_setup(test_a_full_queue_stops_reading_or_loses, script_reset),
+        cmocka_unit_test_setup(test_what_has_waited_too_long_is_lost_where_that_is_wished, script_reset),
         cmocka_unit_test_setup(test_fewer_consumers_adopt_the_queues_of_those_gone, script_reset),
         cmocka_unit_test_setup(test_damage_on_the_disk_is_survived_and_a_required_sink_gets_all, script_reset),
         cmocka_unit_test_setup(test_a_sink_that_is_gone_is_asked_for, script_reset),
