@@ -9,8 +9,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/lib.sh
 . "$here/lib.sh"
 
-records=$(count 20000 200000)
-kills=$(count 8 60)
+records=$(count 10000 200000)
+kills=$(count 6 60)
 "$support/numbered" 0 0 "$records" >"$work/in.ndjson"
 sort "$work/in.ndjson" >"$work/want"
 
@@ -106,4 +106,54 @@ if out=$(replay diamond 2>&1); then die "says: $out"; fi
 said 'behind parsed and around it' "$out"
 said "$records letters sent again" "$(replay right)"
 same landing || die "$(lines landing) of $records landed"
+echo 'records that a back-end refused'
+data=$work/refused
+cat >"$work/backend.py" <<'PY'
+import http.server, os, sys
+work = sys.argv[1]
+class Backend(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        refuse = os.path.exists(work + "/refuse")
+        if not refuse:
+            with open(work + "/posted", "ab") as out:
+                out.write(body if body.endswith(b"\n") else body + b"\n")
+        self.send_response(400 if refuse else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *ignored):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
+with open(work + "/port.new", "w") as out:
+    out.write(str(server.server_address[1]))
+os.rename(work + "/port.new", work + "/port")
+server.serve_forever()
+PY
+: >"$work/refuse"
+python3 "$work/backend.py" "$work" &
+wait_for 20 test -s "$work/port" || die 'no back-end'
+head -n 500 "$work/in.ndjson" >"$work/some.ndjson"
+cat >"$work/backend.yaml" <<YAML
+name: letters
+sources:
+  logs: { type: file, paths: ["$work/some.ndjson"], read: once }
+operators:
+  parsed: { type: parse, inputs: [logs], format: json }
+  kept: { type: filter, inputs: [parsed], where: { not: { service: search } } }
+sinks:
+  landing: { type: files, inputs: [parsed], dir: landing, path: all }
+  backend: { type: http, inputs: [kept], where: { not: { service: cart } }, url: "http://127.0.0.1:$(cat "$work/port")/" }
+YAML
+run backend
+grep -v '"service":"search"' "$work/some.ndjson" | grep -v '"service":"cart"' | sort >"$work/want-posted"
+posted=$(wc -l <"$work/want-posted")
+[ "$(lines dead/letters)" = "$posted" ] || die "$(lines dead/letters) letters of $posted refused records"
+said "$posted letters sent again" "$(replay backend --stage backend)" # refused again: letters of letters
+[ "$(lines dead/letters)" = $((2 * posted)) ] || die "$(lines dead/letters) letters, not $((2 * posted))"
+origins=$("$sluice" cat "$data/dead/letters" | grep -oE '"source":.*"offset":[0-9]+' | sort | uniq -c | awk '$1 != 2' | wc -l)
+[ "$origins" = 0 ] || die "$origins letters of refused records do not have their first origin"
+rm "$work/refuse"
+said "$posted letters sent again; $posted were sent before" "$(replay backend)"
+sort "$work/posted" | cmp -s - "$work/want-posted" || die "the back-end has $(wc -l <"$work/posted") records of $posted"
+[ "$(lines landing)" = 500 ] || die "the landing zone has $(lines landing) records of 500"
 finish
