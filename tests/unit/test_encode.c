@@ -297,6 +297,27 @@ static void test_protobuf_is_read_by_protoc(void **state)
     assert_null(strstr(text, "missing"));
 }
 
+static void test_what_protoc_writes_is_read(void **state)
+{
+    char command[1024], bytes[1024];
+    struct sl_envelope envelope;
+    FILE *file;
+    size_t got;
+    (void)state;
+    (void)snprintf(command, sizeof(command),
+                   "echo 'time_unix_ns: 7 host: \"h\" level: \"warn\" format: \"json\" body: \"{}\" attributes { key: \"k\" value: \"v\" }' | "
+                   "protoc --proto_path=%s/runtime/envelope --encode=sluice.v1.Envelope envelope.proto", SL_SOURCE_DIR);
+    file = popen(command, "r");
+    assert_non_null(file);
+    got = fread(bytes, 1, sizeof(bytes), file);
+    assert_int_equal(WEXITSTATUS(pclose(file)), 0);
+    assert_int_equal(sl_envelope_unpack(&json.bench.arena, (struct sl_slice){bytes, (uint32_t)got}, &envelope), SL_ENVELOPE_FINE);
+    assert_int_equal(envelope.time_unix_ns, 7);
+    assert_true(sl_slice_is(envelope.host, "h") && sl_slice_is(envelope.level, "warn") && sl_slice_is(envelope.format, "json"));
+    assert_true(sl_slice_is(envelope.body, "{}") && envelope.service.bytes == 0 && envelope.attributes_count == 1);
+    assert_true(sl_slice_is(envelope.attributes[0].name, "k") && sl_slice_is(envelope.attributes[0].value, "v"));
+}
+
 static void test_envelopes_come_back_as_they_went(void **state)
 {
     static const struct sl_envelope_attribute attributes[] = {{{"k", 1}, {"v", 1}}, {{"", 0}, {"\xff\xfe z\xc3", 5}}};
@@ -429,6 +450,7 @@ int main(void)
         TEST(test_large_records_move_to_larger_blocks),
         TEST(test_over_budget_is_said),
         TEST(test_protobuf_is_read_by_protoc),
+        TEST(test_what_protoc_writes_is_read),
         TEST(test_envelopes_come_back_as_they_went),
         TEST(test_damaged_envelopes_are_told_apart),
         TEST(test_json_is_the_default_of_sinks_that_take_nothing_else),

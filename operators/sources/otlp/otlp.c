@@ -4,7 +4,8 @@
  * Answers are in the request's content type: an ExportLogsServiceResponse, with partial_success where some records were rejected
  * (never to be sent again), else a google.rpc.Status. 429 and 503 carry Retry-After, as the specification asks of those that may
  * be sent again; 400 and 413 may not. All records of a body go to one partition, in order.
- * Threads and limits: see http/server.h.
+ * Threads and limits: see http/server.h. Beside the body, what it unpacks to: at most OTLP_GROWTH times max_body for the records and 8
+ * times the body for lists, of one request at a time, since the server has one thread.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <microhttpd.h>
 #include <stdlib.h>
