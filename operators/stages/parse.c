@@ -443,10 +443,10 @@ static int parse_process(void *self, struct sl_view *view, struct sl_err *err)
 /* ---- tables ---- */
 
 static const struct sl_field parse_record_fields[] = {
-    SL_FIELD(sl_format_roles, time, SL_F_FIELD_NAME, .help = "Field of the record's time, or @time, @header:NAME; default ts."),
+    SL_FIELD(sl_format_roles, time, SL_F_FIELD_NAME, .help = "Field of the record's time, or @time, @header:NAME; default ts (clf, syslog, protobuf: time)."),
     SL_FIELD(sl_format_roles, service, SL_F_FIELD_NAME,
-             .help = "Field of the service's name, or @topic, @key, @header:NAME; default service."),
-    SL_FIELD(sl_format_roles, level, SL_F_FIELD_NAME, .help = "Field of the level, or @header:NAME; default level."),
+             .help = "Field of the service's name, or @topic, @key, @header:NAME; default service (syslog: app)."),
+    SL_FIELD(sl_format_roles, level, SL_F_FIELD_NAME, .help = "Field of the level, or @header:NAME; default level (syslog: severity)."),
     SL_FIELD(sl_format_roles, trace, SL_F_FIELD_NAME, .help = "Field of the trace id; default trace_id."),
     {0},
 };
@@ -496,7 +496,7 @@ const struct sl_op_kind sl_op_parse = {
              .minor = SL_ABI_MINOR,
              .bytes = sizeof(struct sl_op_kind),
              .name = "parse",
-             .summary = "Reads the fields of records: JSON, or plain text.",
+             .summary = "Reads the fields of records: JSON, text, patterns, access logs, logfmt, syslog, CSV, protobuf.",
              .example = "{ type: parse, inputs: [logs], format: json, record: { time: ts, service: service, level: level, trace: trace_id } }",
              .fields = parse_fields,
              .config_bytes = sizeof(struct sl_format_config),
