@@ -360,6 +360,12 @@ static int http_open(void *self, const struct sl_api *api, const void *config, s
     return 0;
 }
 
+/* OPTIONS writes nothing, whatever the url means. */
+static int http_probe(const void *config, uint32_t host, struct sl_http_request *request, struct sl_err *err)
+{
+    return push_probe(&((const struct http_config *)config)->push, host, "OPTIONS", "", request, err);
+}
+
 static void http_close(void *self)
 {
     struct http_sink *sink = self;
@@ -402,4 +408,5 @@ const struct sl_sink_kind sl_sink_http = {
     .turn = http_turn,
     .drain = http_drain,
     .close = http_close,
+    .probe = http_probe,
 };

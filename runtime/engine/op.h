@@ -213,6 +213,9 @@ struct sl_sink_kind {
     int (*holds)(void *self, struct sl_slice entry);
     int (*drain)(void *self); /* 1: nothing in flight */
     void (*close)(void *self);
+    /* `check --connect`: a request that changes nothing and shows whether back-end number `host` answers and lets us in. 1: filled;
+     * its done() frees what it points to; 0: there is no such host; <0: err. NULL: there is none to ask. */
+    int (*probe)(const void *config, uint32_t host, struct sl_http_request *request, struct sl_err *err);
 };
 
 static inline uint32_t sl_sink_flags_of(const struct sl_sink_kind *kind, const void *config)

@@ -524,3 +524,29 @@ struct sl_worker_http *sl_worker_http_close(struct sl_worker_http *http)
     uv_close((uv_handle_t *)&http->timer, http_closed);
     return NULL;
 }
+
+/* ---- one request ---- */
+
+static void once_finished(void *owner, struct sl_http_request *request)
+{
+    (void)request;
+    uv_stop(owner);
+}
+
+int sl_worker_http_once(struct sl_http_request *request, struct sl_err *err)
+{
+    struct sl_worker_http *http;
+    uv_loop_t loop;
+    int status;
+
+    if (uv_loop_init(&loop) != 0)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "making an event loop");
+    http = sl_worker_http_new(&loop, once_finished, err);
+    status = http == NULL ? -(int)err->code : sl_worker_http_start(http, &loop, request, err);
+    if (status == 0)
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+    (void)sl_worker_http_close(http);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&loop);
+    return status;
+}

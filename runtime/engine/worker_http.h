@@ -19,6 +19,8 @@ struct sl_worker_http *sl_worker_http_new(uv_loop_t *loop, void (*finished)(void
 int sl_worker_http_start(struct sl_worker_http *http, void *owner, struct sl_http_request *request, struct sl_err *err);
 /* Does nothing when the request has finished already: its done() is on the way. */
 void sl_worker_http_cancel(struct sl_worker_http *http, struct sl_http_request *request);
+/* One request, waited for, on a loop of its own: for commands. done() is the caller's to call. Non-zero: it was not even started. */
+int sl_worker_http_once(struct sl_http_request *request, struct sl_err *err);
 /* Nothing may be started any more; what runs is cancelled. The memory goes with the last of its handles, so the loop must run on
  * until it has none. Returns NULL. */
 struct sl_worker_http *sl_worker_http_close(struct sl_worker_http *http);

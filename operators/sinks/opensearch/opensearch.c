@@ -242,6 +242,11 @@ static int opensearch_open(void *self, const struct sl_api *api, const void *con
     return sink->answers != NULL ? 0 : sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for sink %s", api->component);
 }
 
+static int opensearch_probe(const void *config, uint32_t host, struct sl_http_request *request, struct sl_err *err)
+{
+    return push_probe(&((const struct opensearch_config *)config)->push, host, "GET", "/", request, err);
+}
+
 static void opensearch_close(void *self)
 {
     struct opensearch_sink *sink = self;
@@ -284,4 +289,5 @@ const struct sl_sink_kind sl_sink_opensearch = {
     .turn = opensearch_turn,
     .drain = opensearch_drain,
     .close = opensearch_close,
+    .probe = opensearch_probe,
 };

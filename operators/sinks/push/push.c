@@ -5,11 +5,9 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <zstd.h>
 
 #include "runtime/base/clock.h"
-#include "runtime/config/process.h"
 #include "runtime/config/topology.h"
 
 enum { PUSH_BULK_MIN = 64 << 10, PUSH_ROW_EXTRA = 256 };
@@ -21,136 +19,6 @@ struct push_reject { /* a record that cannot be sent at all: refused in the next
     uint64_t charged_bytes;
     char bytes[];
 };
-
-/* ---- what requests point to ---- */
-
-static void wires_free_texts(char **texts, uint32_t count)
-{
-    for (uint32_t i = 0; texts != NULL && i < count; i++)
-        if (texts[i] != NULL) {
-            explicit_bzero(texts[i], strlen(texts[i])); /* some hold secrets */
-            free(texts[i]);
-        }
-    free(texts);
-}
-
-void push_wires_unref(struct push_wires *wires)
-{
-    if (wires == NULL || --wires->refs > 0)
-        return;
-    wires_free_texts(wires->urls, wires->urls_count);
-    wires_free_texts(wires->setup_urls, wires->urls_count);
-    wires_free_texts(wires->headers, wires->headers_count);
-    if (wires->password != NULL)
-        explicit_bzero(wires->password, strlen(wires->password));
-    free(wires->password);
-    free(wires);
-}
-
-static char *wires_print(const char *first, const char *second, const char *third)
-{
-    size_t bytes = strlen(first) + strlen(second) + strlen(third) + 1;
-    char *text = malloc(bytes);
-
-    if (text != NULL)
-        (void)snprintf(text, bytes, "%s%s%s", first, second, third);
-    return text;
-}
-
-static const char *push_url(const struct push *push, uint32_t host)
-{
-    return push->settings->url != NULL ? push->settings->url : push->settings->urls.items[host];
-}
-
-/* The urls with a path behind them: one slash between the two. */
-static char **wires_urls(const struct push *push, const char *path)
-{
-    char **urls = calloc(push->hosts_count, sizeof(*urls));
-
-    for (uint32_t i = 0; urls != NULL && i < push->hosts_count; i++) {
-        const char *url = push_url(push, i);
-        urls[i] = wires_print(url, path, "");
-        if (urls[i] == NULL) {
-            wires_free_texts(urls, i);
-            return NULL;
-        }
-        if (path[0] == '/' && url[strlen(url) - 1] == '/') {
-            size_t base = strlen(url) - 1;
-            memmove(urls[i] + base, urls[i] + base + 1, strlen(urls[i]) - base);
-        }
-    }
-    return urls;
-}
-
-static int wires_header(struct push_wires *wires, const char *name, const char *scheme, const char *value)
-{
-    char *line = wires_print(name, ": ", scheme), *whole = line == NULL ? NULL : wires_print(line, value, "");
-
-    free(line);
-    if (whole == NULL)
-        return -1;
-    wires->headers[wires->headers_count++] = whole;
-    return 0;
-}
-
-static int wires_secret(struct push_wires *wires, const struct sl_secret *secret, const char *setting, const char *name,
-                        const char *scheme, struct sl_err *err)
-{
-    char *text;
-    int status;
-
-    if (secret->env == NULL && secret->file == NULL && secret->plain == NULL)
-        return 0;
-    if (sl_secret_resolve(secret, &text, err) != 0)
-        return sl_while(err, "auth.%s", setting);
-    if (name == NULL) {
-        wires->password = text;
-        return 0;
-    }
-    if (strpbrk(text, "\r\n") != NULL)
-        status = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "auth.%s: it has a line break; write it in one line", setting);
-    else if ((status = wires_header(wires, name, scheme, text)) != 0)
-        status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
-    explicit_bzero(text, strlen(text));
-    free(text);
-    return status;
-}
-
-static int wires_auth(struct push_wires *wires, const struct push_settings *settings, struct sl_err *err)
-{
-    if (wires_secret(wires, &settings->auth.password, "password", NULL, NULL, err) != 0 ||
-        wires_secret(wires, &settings->auth.api_key, "api_key", "Authorization", "ApiKey ", err) != 0 ||
-        wires_secret(wires, &settings->auth.bearer, "bearer", "Authorization", "Bearer ", err) != 0)
-        return -(int)err->code;
-    return settings->auth.header == NULL
-               ? 0
-               : wires_secret(wires, &settings->auth.value, "value", settings->auth.header, "", err);
-}
-
-static int wires_fill(const struct push *push, struct push_wires *wires, struct sl_err *err)
-{
-    static const char *const codings[] = {[PUSH_GZIP] = "gzip", [PUSH_ZSTD] = "zstd"};
-    const struct push_settings *settings = push->settings;
-    bool typed = false;
-    int status = 0;
-
-    wires->urls_count = push->hosts_count;
-    wires->urls = wires_urls(push, push->kind->path);
-    wires->headers = calloc(settings->headers.count + 4, sizeof(*wires->headers));
-    if (wires->urls == NULL || wires->headers == NULL)
-        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
-    for (uint32_t i = 0; status == 0 && i < settings->headers.count; i++) {
-        typed = typed || strcasecmp(settings->headers.items[i].name, "content-type") == 0;
-        status = wires_header(wires, settings->headers.items[i].name, "", settings->headers.items[i].value);
-    }
-    if (status == 0 && wires_auth(wires, settings, err) != 0)
-        return -(int)err->code;
-    if (status == 0 && !typed)
-        status = wires_header(wires, "Content-Type", "", push->kind->content_type);
-    if (status == 0 && settings->compression != PUSH_PLAIN) /* the last one: push_send.c leaves it out */
-        status = wires_header(wires, "Content-Encoding", "", codings[settings->compression]);
-    return status == 0 ? 0 : sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
-}
 
 /* ---- open ---- */
 
@@ -177,19 +45,15 @@ int push_open(struct push *push, const struct sl_api *api, void *sink, struct sl
     *push = (struct push){.magic = PUSH_MAGIC, .api = api, .sink = sink, .slot = slot, .settings = settings, .kind = kind};
     push->waiting_last = &push->waiting;
     push->answered_last = &push->answered;
-    push->hosts_count = settings->url != NULL ? 1 : settings->urls.count;
+    push->hosts_count = push_settings_hosts(settings);
     assert(push->hosts_count > 0 && push->hosts_count <= PUSH_HOSTS_MAX);
     for (uint32_t i = 0; i < push->hosts_count; i++)
-        push_settings_place(push_url(push, i), push->hosts[i].label, sizeof(push->hosts[i].label));
+        push_settings_place(push_settings_url(settings, i), push->hosts[i].label, sizeof(push->hosts[i].label));
     push->host_next = api->slot % push->hosts_count; /* slots begin with different ones */
     push->budget_ns = api->now_ns(api->env);
     push->limit = (uint32_t)settings->concurrency;
     push_limits(push);
-    push->wires = calloc(1, sizeof(*push->wires));
-    if (push->wires == NULL)
-        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
-    push->wires->refs = 1;
-    return wires_fill(push, push->wires, err);
+    return push_wires_new(settings, kind->path, kind->content_type, &push->wires, err);
 }
 
 int push_setup(struct push *push, const char *path, const char *body, size_t body_bytes, struct sl_err *err)
@@ -197,7 +61,7 @@ int push_setup(struct push *push, const char *path, const char *body, size_t bod
     struct push_bulk *bulk = push_bulk_new(push);
 
     assert(push->wires->setup_urls == NULL && push->waiting == NULL);
-    push->wires->setup_urls = wires_urls(push, path);
+    push->wires->setup_urls = push_wires_urls(push->settings, path);
     if (bulk != NULL) {
         sl_buf_reset(&bulk->text); /* without the bulk's `first` */
         sl_buf_append(&bulk->text, body, body_bytes);

@@ -1,7 +1,8 @@
 /* push.h: the ground under sinks that push records to a back-end over HTTP: bulks, several hosts, retries. A sink brings a push_kind:
  * how a record is written into a request, and what an answer means.
  *
- * Files: push.c (life, turns), push_settings.c (settings of all such sinks), push_bulk.c (rows and their bytes), push_host.c (which
+ * Files: push.c (life, turns), push_settings.c (settings of all such sinks), push_wires.c (what
+ * requests point to), push_bulk.c (rows and their bytes), push_host.c (which
  * host, breaker, retry budget), push_send.c (a bulk becomes a request), push_judge.c (what becomes of it).
  *
  * States of a bulk: open (rows are added) -bytes, records or time-> waiting (until due) -sent-> flying -done()-> answered -judged->
@@ -161,7 +162,16 @@ int push_drain(const struct push *push);
 void push_close(struct push *push);
 void push_wait(struct push *push, struct push_bulk *bulk); /* to the end of what waits */
 void push_wait_first(struct push *push, struct push_bulk *bulk);
+
+/* push_wires.c */
+int push_wires_new(const struct push_settings *settings, const char *path, const char *content_type, struct push_wires **ret_wires,
+                   struct sl_err *err);
 void push_wires_unref(struct push_wires *wires);
+/* By host, malloc'd: the urls with a path behind them; NULL: no memory. */
+char **push_wires_urls(const struct push_settings *settings, const char *path);
+/* A sink kind's probe(). */
+int push_probe(const struct push_settings *settings, uint32_t host, const char *method, const char *path,
+               struct sl_http_request *request, struct sl_err *err);
 
 /* push_bulk.c */
 struct push_bulk *push_bulk_new(struct push *push);

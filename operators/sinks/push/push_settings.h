@@ -50,6 +50,16 @@ extern const struct sl_field push_auth_fields[], push_tls_fields[];
     PUSH_FIELD(owner, headers, SL_F_MAP, .help = "Further headers of each request; secrets belong in auth:.")
 
 int push_settings_check(const struct push_settings *settings, struct sl_err *err);
+static inline uint32_t push_settings_hosts(const struct push_settings *settings)
+{
+    return settings->url != NULL ? 1 : settings->urls.count;
+}
+
+static inline const char *push_settings_url(const struct push_settings *settings, uint32_t host)
+{
+    return settings->url != NULL ? settings->url : settings->urls.items[host];
+}
+
 /* "host:port" of a url that push_settings_check let pass. */
 void push_settings_place(const char *url, char *text, size_t bytes);
 
