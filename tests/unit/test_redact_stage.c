@@ -186,6 +186,52 @@ static void test_a_card_in_a_long_run_of_groups(void **state)
     free(ranges.items);
 }
 
+static void test_tokens_and_what_only_looks_like_one(void **state)
+{
+    static const struct {
+        const char *text, *found; /* NULL: nothing */
+    } cases[] = {
+        {"Authorization: Bearer abcdefg1", "abcdefg1"},
+        {"basic dXNlcjpwYXNz==", "dXNlcjpwYXNz=="},
+        {"bearer of good news", NULL},
+        {"the basic question, answered", NULL},
+        {"x eyJhbGciOi.eyJzdWIiOi.c2ln y", "eyJhbGciOi.eyJzdWIiOi.c2ln"},
+        {"eyJust a word", NULL},
+        {"/AKIAIOSFODNN7EXAMPLE/", "AKIAIOSFODNN7EXAMPLE"},
+        {"XAKIAIOSFODNN7EXAMPLE", NULL},
+        {"AKIAIOSFODNN7EXAMPLEX", NULL},
+        {"url/ghp_abcdefghijklmnopqrstuvwx", "ghp_abcdefghijklmnopqrstuvwx"},
+        {"github_pat_11ABCDEFG0abcdefghij_k", "github_pat_11ABCDEFG0abcdefghij_k"},
+        {"glpat-abcdefghij_KLMNOP", "glpat-abcdefghij_KLMNOP"},
+        {"xoxb-1234567890-abc", "xoxb-1234567890-abc"},
+        {"sk_live_abcdefghij0", "sk_live_abcdefghij0"},
+        {"risk_live_abcdefghij0", NULL},
+        {"AIzaSyA-abcdefghijklmnopqrstuvwxyz01234", "AIzaSyA-abcdefghijklmnopqrstuvwxyz01234"},
+        {"password=hunter2", "hunter2"},
+        {"\"Password\": \"hunter2\"", "hunter2"},
+        {"db_pwd : hunter2;", "hunter2"},
+        {"AWS_SECRET_ACCESS_KEY=wJalr/XUtn+FEMI", "wJalr/XUtn+FEMI"},
+        {"token=abc", NULL},
+        {"the token is gone", NULL},
+        {"keyboard=qwertz", NULL},
+        {"-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- x", "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"},
+        {"a -----BEGIN PRIVATE KEY-----\nMIIE", "-----BEGIN PRIVATE KEY-----\nMIIE"},
+        {"-----BEGIN CERTIFICATE-----", NULL},
+    };
+    struct sl_ranges ranges = {NULL, 0, 0};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sl_slice text = sl_slice_of(cases[i].text);
+        ranges.count = 0;
+        assert_int_equal(sl_detect_tokens(text, &ranges), 0);
+        if (ranges.count != (cases[i].found != NULL))
+            fail_msg("%s: %u found", cases[i].text, ranges.count);
+        if (cases[i].found != NULL && !sl_slice_is((struct sl_slice){text.data + ranges.items[0].at, ranges.items[0].bytes}, cases[i].found))
+            fail_msg("%s: %.*s", cases[i].text, (int)ranges.items[0].bytes, text.data + ranges.items[0].at);
+    }
+    free(ranges.items);
+}
+
 /* ---- property: generated records, a needle hidden in them ---- */
 
 static uint64_t seed = 20261122;
@@ -362,6 +408,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_json_is_set_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_record_for_a_letter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_card_in_a_long_run_of_groups, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tokens_and_what_only_looks_like_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_needle_leaves_whatever_it_is_wrapped_in, setup, teardown),
         cmocka_unit_test_setup_teardown(test_settings_that_make_no_sense_are_refused, setup, teardown),
     };

@@ -29,6 +29,8 @@ int sl_detect_new(const struct sl_strings *detectors, const struct sl_strings *p
 struct sl_detect *sl_detect_free(struct sl_detect *detect);
 /* Whether it looks for anything at all. */
 bool sl_detect_any(const struct sl_detect *detect);
+/* Before the texts of a record: `text` is all of it (data NULL: not known), for what it says of its parts. 0, or -1: no memory. */
+int sl_detect_begin(struct sl_detect *detect, struct sl_slice text);
 /* The ranges of `text` to mask, valid until the next call. 0, or -1: no memory. */
 int sl_detect_find(struct sl_detect *detect, struct sl_slice text, const struct sl_ranges **ret_ranges);
 /* Whether a JSON number must be masked: as text, and as the whole number that 4.111e15 stands for. 1, 0, or -1: no memory. */
@@ -38,6 +40,7 @@ uint64_t sl_detect_limits(const struct sl_detect *detect); /* texts on which a p
 /* The detectors one by one, for tests: each appends to ranges. Text of any bytes. 0, or -1: no memory. */
 int sl_detect_cards(struct sl_slice text, struct sl_ranges *ranges);
 int sl_detect_emails(struct sl_slice text, struct sl_ranges *ranges);
+int sl_detect_tokens(struct sl_slice text, struct sl_ranges *ranges);
 int sl_detect_ibans(struct sl_slice text, struct sl_ranges *ranges);
 int sl_ranges_add(struct sl_ranges *ranges, uint32_t from, uint32_t end);
 

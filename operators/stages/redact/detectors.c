@@ -91,7 +91,7 @@ struct card_run {
     struct {
         uint32_t at, bytes;
     } group[CARD_GROUPS];
-    uint32_t count;
+    uint32_t count, digits;
 };
 
 static uint32_t card_separator(struct sl_slice text, uint32_t at)
@@ -106,7 +106,7 @@ static uint32_t card_separator(struct sl_slice text, uint32_t at)
 /* The groups from a digit on; returns where they end. */
 static uint32_t card_groups(struct sl_slice text, uint32_t at, struct card_run *run)
 {
-    run->count = 0;
+    run->count = run->digits = 0;
     while (at < text.bytes && is_digit(text.data[at]) && run->count < CARD_GROUPS) {
         uint32_t from = at, separator;
 
@@ -114,6 +114,7 @@ static uint32_t card_groups(struct sl_slice text, uint32_t at, struct card_run *
             at++;
         run->group[run->count].at = from;
         run->group[run->count++].bytes = at - from;
+        run->digits += at - from;
         separator = card_separator(text, at);
         if (separator == 0 || at + separator >= text.bytes || !is_digit(text.data[at + separator]) || run->count == CARD_GROUPS)
             break;
@@ -149,12 +150,12 @@ int sl_detect_cards(struct sl_slice text, struct sl_ranges *ranges)
         }
         behind = card_groups(text, at, &run);
         last = run.count < CARD_GROUPS ? run.count : CARD_GROUPS - CARD_MOST; /* a longer run goes on where a number may still begin */
-        for (; g < last; g++) { /* also from inside what was found: the wrong groups may make a number by chance */
+        for (; run.digits >= CARD_LEAST && g < last; g++) { /* also from inside what was found: the wrong groups may make a number by chance */
             uint32_t taken = card_at(text, &run, g);
             if (taken > 0 && sl_ranges_add(ranges, run.group[g].at, run.group[g + taken - 1].at + run.group[g + taken - 1].bytes) != 0)
                 return -1;
         }
-        at = g < run.count ? run.group[g].at : behind;
+        at = run.count == CARD_GROUPS ? run.group[last].at : behind;
     }
     return 0;
 }

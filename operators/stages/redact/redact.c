@@ -344,6 +344,8 @@ static enum redact_result redact_record(const struct redact_record *record)
 
     if (!sl_json_scan_begin(scan, stage->index, record->text))
         return scan->verdict == SL_JSON_VERDICTS ? REDACT_NO_MEMORY : REDACT_WRONG;
+    if (stage->detects && sl_detect_begin(stage->detect, record->text) != 0)
+        return REDACT_NO_MEMORY;
     while (result == REDACT_FINE) {
         switch (sl_json_scan_next(scan)) {
         case SL_JSON_KEY:
@@ -466,7 +468,7 @@ static int redact_mask_text(struct redact_stage *stage, struct sl_slice text, st
     *ret_text = text;
     if (!stage->detects || text.bytes == 0)
         return 1;
-    if (sl_detect_find(stage->detect, text, &ranges) != 0)
+    if (sl_detect_begin(stage->detect, (struct sl_slice){NULL, 0}) != 0 || sl_detect_find(stage->detect, text, &ranges) != 0)
         return -1;
     if (ranges->count == 0)
         return 1;
