@@ -379,6 +379,20 @@ static struct sl_slot_queue_status rig_queue(struct rig *rig, uint64_t *ret_comm
     return queue;
 }
 
+/* The account of the sick sink. */
+static struct sl_ledger_row rig_account(struct rig *rig)
+{
+    struct sl_slot_status status;
+    struct sl_ledger_row sum = {0};
+
+    assert_int_equal(sl_slot_status(rig->slots[0], &status), 0);
+    for (uint32_t c = 0; c < rig->topology->components_count; c++)
+        if (strcmp(rig->topology->components[c].name, "sick") == 0)
+            sl_ledger_sum(&status.ledger, c, &sum);
+    sl_slot_status_fini(&status);
+    return sum;
+}
+
 static void rig_turns(struct rig *rig, int turns)
 {
     for (int i = 0; i < turns; i++) {
@@ -446,8 +460,13 @@ static void test_a_mute_sink_holds_up_neither_the_others_nor_the_offsets(void **
     assert_true(rig_queue(&rig, &committed).records >= 1900);
     assert_int_equal(committed, 2000);
     assert_true(rig_queue(&rig, NULL).oldest_ms > 1000);
+    assert_int_equal(rig_account(&rig).fates[SL_DELIVERED], 0);
+    assert_int_equal(rig_account(&rig).fates[SL_DEFERRED], 2000);
     script.mood = WELL;
     rig_turns(&rig, 100);
+    assert_int_equal(rig_account(&rig).fates[SL_LIVE], 2000);
+    assert_int_equal(rig_account(&rig).fates[SL_DELIVERED], 2000);
+    assert_int_equal(rig_account(&rig).returned, 2000);
     assert_all(2000);
     assert_int_equal(rig_queue(&rig, NULL).records, 0);
     rig_close(&rig);
@@ -530,6 +549,8 @@ static void test_what_fails_comes_again_alone(void **state)
     rig_open(&rig, SICK, false);
     rig_turns(&rig, 300);
     assert_int_equal(script.got_count, 2005);
+    assert_int_equal(rig_account(&rig).fates[SL_LIVE], 2000);
+    assert_int_equal(rig_account(&rig).fates[SL_DELIVERED], 2000);
     assert_int_equal(script.well_count, 2000); /* nothing was read again */
     assert_int_equal(rig_queue(&rig, NULL).records, 0);
     rig_close(&rig);

@@ -130,7 +130,7 @@ int sl_account_batch(struct sl_account *account, uint64_t batch, struct sl_ledge
     for (uint32_t i = skip; i < view->batch->count; i++)
         account->cells[account->cell[i]].fates[fate[i]]++;
     for (uint32_t i = skip; view->batch->sub != NULL && i < view->batch->count; i++)
-        account->cells[account->cell[i]].derived += view->batch->sub[i] > 0 && (taken != SL_LIVE || fate[i] != SL_LIVE);
+        account->cells[account->cell[i]].derived += view->batch->sub[i] > 0 && (taken == SL_DELIVERED || fate[i] != SL_LIVE);
     account_weigh(account, view, items, taken == SL_DELIVERED ? items_count : 0);
     for (uint32_t i = 0; i < account->cells_count; i++) {
         const struct account_cell *cell = &account->cells[i];
@@ -141,15 +141,13 @@ int sl_account_batch(struct sl_account *account, uint64_t batch, struct sl_ledge
             in += fates[f];
         if (in == 0)
             continue;
-        in -= taken == SL_LIVE ? fates[SL_LIVE] : 0;
+        in -= taken == SL_DELIVERED ? 0 : fates[SL_LIVE];
         row = sl_ledger_row(ledger, sink, cell->service, cell->level);
         if (row == NULL)
             return -1;
         row->fates[SL_LIVE] += in; /* the row's first column is what came in */
-        if (taken == SL_LIVE)
-            row->lost += fates[SL_LIVE];
-        else
-            row->fates[taken] += fates[SL_LIVE];
+        row->fates[SL_DELIVERED] += taken == SL_DELIVERED ? fates[SL_LIVE] : 0;
+        row->lost += taken == SL_LIVE ? fates[SL_LIVE] : 0;
         for (int f = SL_DELIVERED; f < SL_FATES; f++)
             row->fates[f] += fates[f];
         row->derived += cell->derived;

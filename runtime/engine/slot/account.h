@@ -9,8 +9,8 @@
 struct sl_account; /* scratch of one slot */
 struct sl_account *sl_account_new(void);
 struct sl_account *sl_account_free(struct sl_account *account);
-/* fate[i] for i >= skip of the view's batch; LIVE counts as `taken`: delivered, deferred, or (SL_LIVE) as lost, which never was in.
- * items: the live ones, for bytes and weights. `batch` numbers the batch, so that its records are sorted into cells once. 0, or -1:
+/* fate[i] for i >= skip of the view's batch; LIVE counts as `taken`: delivered, or (SL_LIVE) lost, which never was in, or (SL_FATES)
+ * not yet: its queue counts it. items: the live ones, for bytes and weights. `batch` numbers the batch, so that its records are sorted into cells once. 0, or -1:
  * no memory for a ledger row. */
 int sl_account_batch(struct sl_account *account, uint64_t batch, struct sl_ledger *ledger, uint32_t sink,
                      const struct sl_view *view, const uint8_t *fate, uint32_t skip, const struct sl_item *items,

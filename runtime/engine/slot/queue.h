@@ -31,6 +31,14 @@ enum sl_queue_where { SL_QUEUE_MEMORY, SL_QUEUE_WRITING, SL_QUEUE_DISK };
 #define SL_QUEUE_HOLDER "queue"
 #define SL_QUEUE_TOPICS "@queue/" /* then TOPOLOGY/SINK */
 
+struct sl_queue_cell { /* of a record: what the ledger will want to know of it */
+    uint32_t service, bytes;
+    uint8_t level;
+    bool derived;
+    bool deferred; /* the ledger has it as deferred, of this start or an earlier one; else it has it not at all yet */
+    double weight;
+};
+
 struct sl_queue_entry {
     struct sl_queue_entry *prev, *next; /* of the list that it is in */
     uint32_t id;                        /* refs' ticket: row in the table, and generation */
@@ -47,7 +55,7 @@ struct sl_queue_entry {
     uint32_t *row_at;                /* [count + 1] where each begins in rows */
     uint64_t bytes;                  /* charged */
     uint64_t *done_bits, *out_bits, *kept_bits; /* [count] */
-    uint64_t *counted_bits;                     /* [count] the ledger has them as delivered */
+    struct sl_queue_cell *cells;                /* [count] or NULL while the sink has none of them and the disk has all */
 };
 
 /* A partition as sinks see it, kept as long as the queue: sinks may know it again by its address. Its index is none of the slot's. */
@@ -147,6 +155,11 @@ void sl_queue_row_idle(struct sl_queue_entry *entry, uint32_t row); /* was out *
 void sl_queue_row_done(struct sl_queue_entry *entry, uint32_t row); /* was out or idle */
 /* It waits for a partition that is no longer ours: nobody wants its answer. */
 bool sl_queue_entry_is_over(const struct sl_queue *queue, const struct sl_queue_entry *entry);
+/* 0, or -1: no memory. Nothing where it has them. */
+int sl_queue_cells_new(struct sl_queue *queue, struct sl_queue_entry *entry);
+void sl_queue_cells_free(struct sl_queue *queue, struct sl_queue_entry *entry);
+/* Counts what became of the record: SL_DEFERRED once it is the queue's, then its fate at the sink. */
+void sl_queue_account(struct sl_queue *queue, struct sl_queue_entry *entry, uint32_t row, enum sl_fate fate);
 struct sl_queue_columns sl_queue_columns_of(const struct sl_queue *queue);
 
 /* ---- queue_take.c ---- */

@@ -96,6 +96,7 @@ void sl_slot_queue_done(struct sl_slot *slot, uint32_t sink_index, const struct 
             answer_again(queue, entry, refs[i].index);
             continue;
         }
+        sl_queue_account(queue, entry, refs[i].index, outcome == SL_REFUSED ? SL_DEAD : SL_DELIVERED);
         sl_queue_row_done(entry, refs[i].index);
         if (entry->left == 0)
             answer_finished(queue, entry);

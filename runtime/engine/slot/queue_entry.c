@@ -111,7 +111,7 @@ void sl_queue_origins_fini(struct sl_queue *queue)
 
 struct sl_queue_entry *sl_queue_entry_new(struct sl_queue *queue, uint32_t count, const struct sl_partition *from)
 {
-    size_t words = (count + 63) / 64, bytes = sizeof(struct sl_queue_entry) + 4 * words * sizeof(uint64_t);
+    size_t words = (count + 63) / 64, bytes = sizeof(struct sl_queue_entry) + 3 * words * sizeof(uint64_t);
     struct sl_queue_entry *entry = calloc(1, bytes);
 
     assert(count > 0 && count <= UINT16_MAX + 1u);
@@ -123,7 +123,6 @@ struct sl_queue_entry *sl_queue_entry_new(struct sl_queue *queue, uint32_t count
     entry->done_bits = (uint64_t *)(entry + 1);
     entry->out_bits = entry->done_bits + words;
     entry->kept_bits = entry->out_bits + words;
-    entry->counted_bits = entry->kept_bits + words;
     entry->at_ns = queue->slot->now_ns;
     entry->bytes = bytes;
     queue->memory_bytes += bytes;
@@ -151,11 +150,62 @@ void sl_queue_entry_free(struct sl_queue *queue, struct sl_queue_entry *entry)
 
     assert(queue->table[row] == entry);
     sl_queue_rows_free(queue, entry);
+    sl_queue_cells_free(queue, entry);
     queue->memory_bytes -= entry->bytes;
     queue->table[row] = NULL;
     queue->table_generation[row]++;
     queue->table_free[queue->table_free_count++] = row;
     free(entry);
+}
+
+/* ---- the account ---- */
+
+int sl_queue_cells_new(struct sl_queue *queue, struct sl_queue_entry *entry)
+{
+    uint64_t bytes = entry->count * sizeof(struct sl_queue_cell);
+
+    if (entry->cells != NULL)
+        return 0;
+    entry->cells = calloc(1, bytes);
+    if (entry->cells == NULL)
+        return -1;
+    entry->bytes += bytes;
+    queue->memory_bytes += bytes;
+    return 0;
+}
+
+void sl_queue_cells_free(struct sl_queue *queue, struct sl_queue_entry *entry)
+{
+    uint64_t bytes = entry->count * sizeof(struct sl_queue_cell);
+
+    if (entry->cells == NULL)
+        return;
+    entry->bytes -= bytes;
+    queue->memory_bytes -= bytes;
+    free(entry->cells);
+    entry->cells = NULL;
+}
+
+void sl_queue_account(struct sl_queue *queue, struct sl_queue_entry *entry, uint32_t row, enum sl_fate fate)
+{
+    struct sl_queue_cell *cell = &entry->cells[row];
+    struct sl_ledger_row *to = sl_ledger_row(&queue->slot->ledger, queue->sink->component, cell->service, cell->level);
+
+    if (to == NULL) /* no memory: the counters are too low from here on */
+        return;
+    if (cell->deferred) {
+        to->returned++;
+    } else {
+        to->fates[SL_LIVE]++;
+        to->derived += cell->derived;
+    }
+    cell->deferred = fate == SL_DEFERRED;
+    to->fates[fate]++;
+    if (fate != SL_DELIVERED)
+        return;
+    to->bytes += cell->bytes;
+    to->weight += cell->weight;
+    to->weight_square += cell->weight * (cell->weight - 1.0);
 }
 
 /* ---- lists ---- */

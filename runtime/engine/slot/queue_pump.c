@@ -216,27 +216,22 @@ static int pump_view(const struct pump_run *run, struct sl_view *view, const str
     return 0;
 }
 
-/* A deferred record that comes back is `returned` and delivered; one that the ledger has as delivered is not counted again. */
-static void pump_account(struct sl_queue *queue, const struct pump_run *run, const struct sl_view *view)
+/* What the ledger will want to know, of those that were read back from disk: the ledger has them as deferred. */
+static int pump_cells(struct sl_queue *queue, const struct pump_run *run, const struct sl_view *view)
 {
-    struct sl_slot *slot = queue->slot;
+    bool made = run->entry->cells == NULL;
 
+    if (sl_queue_cells_new(queue, run->entry) != 0)
+        return -1;
     for (uint32_t i = 0; i < run->count; i++) {
-        uint32_t row = run->numbers[i];
-        double weight = view->threshold != NULL ? sl_weight_of_threshold(view->threshold[i]) : 1.0;
-        struct sl_ledger_row *to;
-        if (sl_queue_bit(run->entry->counted_bits, row))
+        struct sl_queue_cell *cell = &run->entry->cells[run->numbers[i]];
+        if (!made && cell->weight > 0)
             continue;
-        to = sl_ledger_row(&slot->ledger, queue->sink->component, view->decoded->service[i], view->decoded->level[i]);
-        if (to == NULL)
-            continue;
-        sl_queue_bit_set(run->entry->counted_bits, row, true);
-        to->returned++;
-        to->fates[SL_DELIVERED]++;
-        to->bytes += run->rows[i].body.bytes;
-        to->weight += weight;
-        to->weight_square += weight * (weight - 1.0);
+        *cell = (struct sl_queue_cell){.service = view->decoded->service[i], .level = view->decoded->level[i], .deferred = true,
+                                       .derived = run->rows[i].sub > 0, .bytes = run->rows[i].body.bytes,
+                                       .weight = view->threshold != NULL ? sl_weight_of_threshold(view->threshold[i]) : 1.0};
     }
+    return 0;
 }
 
 /* 0: the sink has it, or has failed; -1: no memory. */
@@ -253,9 +248,9 @@ static int pump_submit(struct sl_queue *queue, const struct pump_run *run)
     if (batch == NULL || decoded == NULL || items == NULL)
         return -1;
     *batch = (struct sl_batch){.arena = arena};
-    if (pump_batch(run, batch) != 0 || pump_decoded(queue, run, decoded, arena) != 0 || pump_view(run, &view, batch, decoded) != 0)
+    if (pump_batch(run, batch) != 0 || pump_decoded(queue, run, decoded, arena) != 0 || pump_view(run, &view, batch, decoded) != 0 ||
+        pump_cells(queue, run, &view) != 0)
         return -1;
-    pump_account(queue, run, &view);
     for (uint32_t i = 0; i < run->count; i++) {
         items[i] = (struct sl_item){.ref = {run->entry->id, (uint16_t)run->numbers[i]}, .row = (uint16_t)i, .body = run->rows[i].body};
         parcel.bytes += items[i].body.bytes;

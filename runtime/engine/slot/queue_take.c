@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "runtime/engine/slot/queue.h"
+#include "sampling/consistent.h"
 
 enum { TAKE_WRITE_BYTES = 4 << 20 };
 #define TAKE_WRITE_AGAIN_NS (100 * 1000000ull)
@@ -225,6 +226,11 @@ static void written_entry(struct sl_queue *queue, struct sl_queue_part *own, str
 {
     bool required = queue->sink->common->required;
 
+    for (uint32_t row = 0; row < entry->count; row++)
+        if (!sl_queue_bit(entry->done_bits, row) && !entry->cells[row].deferred)
+            sl_queue_account(queue, entry, row, SL_DEFERRED);
+    if (entry->out == 0)
+        sl_queue_cells_free(queue, entry);
     sl_queue_list_take(&queue->memory, entry);
     entry->where = SL_QUEUE_DISK;
     entry->part = queue->parts_count - 1;
@@ -233,8 +239,7 @@ static void written_entry(struct sl_queue *queue, struct sl_queue_part *own, str
     sl_queue_rows_free(queue, entry);
     if (!required)
         sl_queue_ticket_done(queue, entry);
-    if (!required && entry->left == entry->kept && entry->out == 0 && entry->kept == entry->count &&
-        !sl_queue_bit(entry->counted_bits, 0))
+    if (!required && entry->left == entry->kept && entry->out == 0)
         sl_queue_entry_free(queue, entry);
     else
         sl_queue_list_add(&own->disk, entry);
@@ -321,6 +326,24 @@ static int take_copy(struct sl_queue *queue, struct sl_queue_entry *entry, const
     return 0;
 }
 
+static int take_cells(struct sl_queue *queue, struct sl_queue_entry *entry, const struct sl_parcel *parcel)
+{
+    const struct sl_view *view = parcel->view;
+
+    if (sl_queue_cells_new(queue, entry) != 0)
+        return -1;
+    for (uint32_t i = 0; i < parcel->count; i++) {
+        uint32_t row = parcel->items[i].row;
+        entry->cells[i] = (struct sl_queue_cell){
+            .service = view->decoded->service != NULL ? view->decoded->service[row] : SL_INTERN_NONE,
+            .level = view->decoded->level != NULL ? view->decoded->level[row] : SL_LEVEL_NONE,
+            .derived = view->batch->sub != NULL && view->batch->sub[row] > 0,
+            .bytes = parcel->items[i].body.bytes,
+            .weight = view->threshold != NULL ? sl_weight_of_threshold(view->threshold[row]) : 1.0};
+    }
+    return 0;
+}
+
 /* To the sink at once; the copy waits for its answers. */
 static void take_direct(struct sl_queue *queue, struct sl_queue_entry *entry, const struct sl_parcel *parcel, struct sl_item *items)
 {
@@ -329,7 +352,6 @@ static void take_direct(struct sl_queue *queue, struct sl_queue_entry *entry, co
     for (uint32_t i = 0; i < parcel->count; i++) {
         items[i].ref = (struct sl_ref){entry->id, (uint16_t)i};
         sl_queue_row_out(entry, i);
-        sl_queue_bit_set(entry->counted_bits, i, true);
     }
     if (queue->sink->kind->submit(queue->sink->self, parcel, &err) != 0) /* the entry may be gone: all answered */
         sl_queue_sink_failed(queue, &err);
@@ -363,7 +385,7 @@ int sl_slot_queue_take(struct sl_slot *slot, uint32_t sink_index, const struct s
         return sl_slot_ticket_none(slot, sink_index, partition->index, upto);
     }
     entry = sl_queue_entry_new(queue, parcel->count, partition);
-    if (entry == NULL || take_copy(queue, entry, parcel) != 0 ||
+    if (entry == NULL || take_copy(queue, entry, parcel) != 0 || take_cells(queue, entry, parcel) != 0 ||
         sl_slot_ticket(slot, sink_index, partition->index, 1, upto, &entry->ticket) != 0) {
         if (entry != NULL)
             sl_queue_entry_free(queue, entry);
@@ -372,10 +394,12 @@ int sl_slot_queue_take(struct sl_slot *slot, uint32_t sink_index, const struct s
     entry->ticketed = true;
     entry->queued_unix_ms = slot->env.unix_ms(slot->env.user);
     sl_queue_list_add(&queue->memory, entry);
-    *ret_taken = direct ? SL_DELIVERED : SL_DEFERRED;
+    *ret_taken = SL_FATES;
     if (direct) {
         take_direct(queue, entry, parcel, slot->items);
     } else {
+        for (uint32_t row = 0; row < entry->count; row++)
+            sl_queue_account(queue, entry, row, SL_DEFERRED);
         queue->idle_memory = true;
         sl_queue_spill(queue);
     }

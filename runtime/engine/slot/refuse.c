@@ -29,6 +29,8 @@ static void refuse_account(struct sl_slot *slot, uint32_t sink, const struct sl_
 {
     struct sl_ledger_row *row = sl_ledger_row(&slot->ledger, slot->sinks[sink].component, record->service, record->level);
 
+    if (slot->sinks[sink].queue != NULL) /* counts what it is told of, at the end */
+        return;
     if (row != NULL && row->fates[SL_DELIVERED] > 0) {
         row->fates[SL_DELIVERED]--;
         row->fates[SL_DEAD]++;
@@ -121,6 +123,8 @@ static int refuse_letter(struct sl_slot *slot, const struct sl_refusal *refusal,
 
 static void refuse_done(struct sl_slot *slot, struct sl_refusal *refusal, enum sl_outcome outcome)
 {
+    if (outcome == SL_ACK)
+        outcome = SL_REFUSED; /* its letter is durable */
     sl_slot_done(slot, slot->sinks[refusal->sink].self, &refusal->record.ref, 1, outcome, NULL);
     free(refusal);
 }

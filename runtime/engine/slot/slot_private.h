@@ -248,7 +248,7 @@ void sl_slot_ticket_done(struct sl_slot *slot, const struct sl_ref *ref); /* one
 int sl_slot_queue_open(struct sl_slot *slot, uint32_t sink, struct sl_err *err);
 void sl_slot_queues_fini(struct sl_slot *slot); /* once the sinks are closed */
 void sl_slot_queues_look(struct sl_slot *slot); /* says what waits for sinks that are no more */
-/* Takes the parcel (not empty), for the sink or the queue; *ret_taken: SL_DELIVERED, SL_DEFERRED, or SL_LIVE: lost. */
+/* Takes the parcel (not empty), for the sink or the queue; *ret_taken, for the account: SL_FATES, or SL_LIVE: lost. */
 int sl_slot_queue_take(struct sl_slot *slot, uint32_t sink, const struct sl_parcel *parcel, const struct sl_mark *upto,
                        enum sl_fate *ret_taken, struct sl_err *err);
 bool sl_slot_queue_takes(struct sl_slot *slot, uint32_t sink); /* else reading waits */
