@@ -156,4 +156,35 @@ rm "$work/refuse"
 said "$posted letters sent again; $posted were sent before" "$(replay backend)"
 sort "$work/posted" | cmp -s - "$work/want-posted" || die "the back-end has $(wc -l <"$work/posted") records of $posted"
 [ "$(lines landing)" = 500 ] || die "the landing zone has $(lines landing) records of 500"
+
+echo 'records that a back-end refused as its encoding had made them, of lines that are no JSON'
+data=$work/encoded
+: >"$work/refuse"
+rm "$work/posted"
+seq -f 'line "%g" of no JSON' 1 300 >"$work/lines.txt"
+cat >"$work/encoded.yaml" <<YAML
+name: letters
+sources:
+  logs: { type: file, paths: ["$work/lines.txt"], read: once }
+operators:
+  parsed: { type: parse, inputs: [logs], format: text }
+sinks:
+  backend:
+    type: http
+    inputs: [parsed]
+    url: "http://127.0.0.1:$(cat "$work/port")/"
+    encoding: { codec: json, fields: [message, "@topic"], names: { message: line } }
+YAML
+run encoded
+[ "$(lines dead/letters)" = 300 ] || die "$(lines dead/letters) letters of 300 refused records"
+rm "$work/refuse"
+said "300 letters sent again" "$(replay encoded)"
+python3 -c '
+import json, sys
+for n in range(1, 301):
+    print(json.dumps({"line": f"line \"{n}\" of no JSON", "@topic": sys.argv[1]}, separators=(",", ":")))' "$work/lines.txt" | sort >"$work/want-posted"
+sort "$work/posted" | cmp -s - "$work/want-posted" || die "the back-end has other records than it was to get: $(head -n 1 "$work/posted")"
+sed -i 's/encoding: .*/framing: lines\n    encoding: { codec: csv, fields: [message] }/' "$work/encoded.yaml"
+if out=$(replay encoded 2>&1); then die "says: $out"; fi
+said 'does not write JSON' "$out"
 finish

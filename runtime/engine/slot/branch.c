@@ -148,7 +148,7 @@ static const struct sl_view *branch_way(const struct sl_slot_sink *sink, uint32_
 /* Codec raw: the payload, with what stages changed spliced in, but for payloads that are not JSON: those stay as they came. */
 static struct sl_slice branch_body(const struct sl_slot_sink *sink, const struct sl_view *view, uint32_t row, uint32_t *cursor)
 {
-    if (sink->encoder != NULL)
+    if (sink->encoder != NULL && !sink->encoded)
         return sl_encode(sink->encoder, view, row, cursor);
     return view->decoded->foreign ? view->batch->raw[row] : sl_view_body(view, row, cursor);
 }
@@ -318,6 +318,7 @@ static int branch_sink(struct sl_slot *slot, uint32_t sink_index, const struct s
         return 0;
     assert(sink->views_count > 0);
     rows = sink->views[0]->batch; /* of its own where records were derived */
+    sink->encoded = slot->replay != NULL && slot->replay->decoded && slot->replay->stage == sink->component;
     skip = branch_skip(rows, position->taken.next);
     branch_upto(batch, position, &upto);
     if (sl_slot_room(slot, rows->count) != 0)

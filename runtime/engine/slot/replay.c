@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/config/encoding.h"
 #include "runtime/engine/slot/slot_private.h"
 #include "runtime/store/spool.h"
 
@@ -101,6 +102,9 @@ int sl_replay_way(const struct sl_topology *topology, const char *stage, const c
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_DEADLETTER, 0, "topology %s has no stage %s any more", topology->name, stage);
     if (!replay_reaches(topology, from, at, UINT32_MAX))
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_DEADLETTER, 0, "stage %s is no longer fed by source %s", stage, source);
+    if (topology->components[at].sink.encoding != NULL && topology->components[at].sink.encoding->codec != SL_CODEC_JSON)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_DEADLETTER, 0,
+                       "sink %s does not write JSON: its letters hold what it was to write, and fields cannot be read from that again", stage);
     sink = replay_around(topology, from, at);
     if (sink != UINT32_MAX)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_DEADLETTER, 0,
@@ -222,6 +226,12 @@ static int replay_origins(struct sl_batch *batch)
     return 0;
 }
 
+/* What a stage derived is JSON; what a sink refused is as its encoding made it, raw: as the source had it. */
+static bool replay_is_written(const struct sl_component *stage)
+{
+    return stage->role != SL_SINK || stage->sink.encoding != NULL;
+}
+
 int sl_slot_replay_begin(struct sl_slot *slot, struct sl_batch *batch, struct sl_err *err)
 {
     struct sl_slot_replay *replay = slot->replay;
@@ -247,6 +257,7 @@ int sl_slot_replay_begin(struct sl_slot *slot, struct sl_batch *batch, struct sl
         replay->stage = UINT32_MAX; /* the topology is another one by now: they become letters again */
     else
         replay->inside = replay->stage == replay->source;
+    batch->written = replay->decoded && replay->stage != UINT32_MAX && replay_is_written(&slot->topology->components[replay->stage]);
     return 0;
 }
 

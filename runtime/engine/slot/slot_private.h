@@ -65,6 +65,7 @@ struct sl_slot_sink {
     const struct sl_sink_common *common;
     struct sl_bound_cond *where;
     struct sl_encoder *encoder; /* NULL: codec raw */
+    bool encoded; /* of this batch: a replay brings bodies that it had refused, encoded as they are */
     uint32_t flags; /* enum sl_sink_flags */
     bool flushed, needs_zone;
     struct sl_position *positions; /* [slot->partitions_cap] */
