@@ -35,6 +35,7 @@ struct sl_batch {
     struct sl_header **headers; /* or NULL; rows of headers_count[i] */
     uint16_t *headers_count;
     uint8_t *null_payload; /* or NULL; 1: a tombstone (raw is empty) */
+    bool written; /* payloads are what stages had made of the source's (replay.h): JSON, whatever format parse reads there */
     struct sl_slice *origin; /* or NULL; textual origin carried by the record (spool, replay), else derived */
     /* A view's own batch behind a stage that made several records of one (derive.h); NULL in a source's batch: all 0, each its own. */
     const uint16_t *sub;    /* [count] ordinal of the record among those of its offset; 0: the record itself. Part of its id */
