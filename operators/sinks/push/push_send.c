@@ -7,7 +7,7 @@
 
 #include "operators/sinks/push/push.h"
 
-enum { SEND_GZIP_LEVEL = 1, SEND_ZSTD_LEVEL = 1, SEND_GZIP_WINDOW = 15 + 16, SEND_ANSWER_BYTES = 1 << 20, SEND_ROW_ANSWER_BYTES = 4096 };
+enum { SEND_GZIP_LEVEL = 1, SEND_ZSTD_LEVEL = 1, SEND_GZIP_WINDOW = 15 + 16, SEND_ANSWER_BYTES = 1 << 20, SEND_ROW_ANSWER_BYTES = 1024 };
 
 static void send_done(struct sl_http_request *request)
 {
