@@ -34,6 +34,7 @@ struct parse_stage {
     int role_column[PARSE_ROLES]; /* of a PATH role */
     const struct sl_format_kind *format;
     void *decoder; /* the format's own; NULL: not open */
+    void *written; /* of another format than json: reads batches of JSON that stages had written; or NULL */
     bool whole;    /* bodies are made */
     struct sl_time_format *time_format; /* or NULL: no form of the user's own */
     struct sl_intern_cache *services;
@@ -109,6 +110,8 @@ static void parse_close(void *self)
         sl_name_fini(&stage->role[role]);
     if (stage->decoder != NULL)
         stage->format->close(stage->decoder);
+    if (stage->written != NULL)
+        sl_format_json.close(stage->written);
     stage->time_format = sl_time_format_free(stage->time_format);
     stage->services = sl_intern_cache_free(stage->services);
     free(stage->projected);
@@ -170,6 +173,8 @@ static int parse_ready(void *self, const uint32_t *columns, uint32_t count, stru
     if (rc == 0) {
         struct sl_format_open open = {stage->api, stage->config, fields, fields_count, stage->whole, names};
         rc = stage->format->open(&open, &stage->decoder, err);
+        if (rc == 0 && !stage->format->json)
+            rc = sl_format_json.open(&open, &stage->written, err);
     }
     free(fields);
     return rc;
@@ -393,6 +398,7 @@ static int parse_roles(struct parse_stage *stage, const struct sl_view *view, co
     uint32_t *services = sl_arena_alloc(batch->arena, ((size_t)batch->count + 1) * sizeof(*services));
     uint8_t *levels = sl_arena_alloc(batch->arena, (size_t)batch->count + 1);
     struct parse_counts counts = {.mistyped = *read->mistyped};
+    bool json = stage->format->json || batch->written;
     struct sl_column time, service, level;
 
     if (times == NULL || services == NULL || levels == NULL || parse_cells(stage, PARSE_TIME, view, read->columns, &time) != 0 ||
@@ -407,8 +413,7 @@ static int parse_roles(struct parse_stage *stage, const struct sl_view *view, co
     parse_levels(view, &level, levels, &counts);
     *decoded = (struct sl_decoded){.time_unix_ms = times, .service = services, .level = levels,
                                    .columns = read->columns, .columns_count = stage->columns_count,
-                                   .trace = stage->role_column[PARSE_TRACE], .json = stage->format->json || stage->whole,
-                                   .foreign = !stage->format->json,
+                                   .trace = stage->role_column[PARSE_TRACE], .json = json || stage->whole, .foreign = !json,
                                    .body = read->body, .max_age_ms = (int64_t)(stage->config->max_age / PARSE_NS_PER_MS),
                                    .max_future_ms = (int64_t)(stage->config->max_future / PARSE_NS_PER_MS)};
     memcpy(decoded->role_column, stage->role_column, sizeof(decoded->role_column));
@@ -420,6 +425,7 @@ static int parse_process(void *self, struct sl_view *view, struct sl_err *err)
 {
     struct parse_stage *stage = self;
     struct sl_decoded *decoded = sl_arena_alloc(view->batch->arena, sizeof(*decoded));
+    bool written = view->batch->written && stage->written != NULL;
     uint64_t mistyped = 0;
     struct sl_format_batch read = {.view = view, .mistyped = &mistyped};
     int rc = decoded == NULL ? -1 : sl_view_adopt_texts(view); /* what stages before this one wrote is what is read */
@@ -428,9 +434,9 @@ static int parse_process(void *self, struct sl_view *view, struct sl_err *err)
     if (rc == 0)
         rc = parse_columns(stage, view->batch->arena, view->batch->count, &read.columns);
     if (rc == 0)
-        rc = parse_bodies(stage, view->batch, &read.body);
+        rc = written ? 0 : parse_bodies(stage, view->batch, &read.body);
     if (rc == 0)
-        rc = stage->format->decode(stage->decoder, &read);
+        rc = written ? sl_format_json.decode(stage->written, &read) : stage->format->decode(stage->decoder, &read);
     if (rc == 0)
         rc = parse_roles(stage, view, &read, decoded);
     if (rc != 0)

@@ -177,6 +177,9 @@ sinks:
 YAML
 run encoded
 [ "$(lines dead/letters)" = 300 ] || die "$(lines dead/letters) letters of 300 refused records"
+sed 's/encoding: .*/framing: lines\n    encoding: { codec: csv, fields: [message] }/' "$work/encoded.yaml" >"$work/as_csv.yaml"
+if out=$(replay as_csv 2>&1); then die "says: $out"; fi
+said 'does not write JSON' "$out"
 rm "$work/refuse"
 said "300 letters sent again" "$(replay encoded)"
 python3 -c '
@@ -184,7 +187,4 @@ import json, sys
 for n in range(1, 301):
     print(json.dumps({"line": f"line \"{n}\" of no JSON", "@topic": sys.argv[1]}, separators=(",", ":")))' "$work/lines.txt" | sort >"$work/want-posted"
 sort "$work/posted" | cmp -s - "$work/want-posted" || die "the back-end has other records than it was to get: $(head -n 1 "$work/posted")"
-sed -i 's/encoding: .*/framing: lines\n    encoding: { codec: csv, fields: [message] }/' "$work/encoded.yaml"
-if out=$(replay encoded 2>&1); then die "says: $out"; fi
-said 'does not write JSON' "$out"
 finish
