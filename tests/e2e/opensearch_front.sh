@@ -104,7 +104,8 @@ search_topology broken "$way
     timeout: 2s
     connect_timeout: 1s"
 # A bulk of 200 KiB is cut off after 100 KB; an answer after 300 bytes: what became of it is not known. Then again with a reset.
-for toxic in 'limit_data up bytes=100000' 'limit_data down bytes=300' 'reset_peer up timeout=0' 'reset_peer down timeout=20' 'timeout down timeout=0'; do
+for toxic in 'limit_data up bytes=100000' 'limit_data down bytes=300' 'reset_peer up timeout=0' \
+    'reset_peer down timeout=20' 'timeout down timeout=0'; do
     # shellcheck disable=SC2086
     toxic hurt search $toxic
     start_run broken

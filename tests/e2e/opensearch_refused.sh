@@ -10,31 +10,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/search_lib.sh
 . "$here/search_lib.sh"
 
-# dead_letters NAME PATTERN FILE: those of sink search hold exactly the records of FILE (lines "P N"), each with a reason like PATTERN
-dead_letters() {
-    find "$work/$1/data/dead" -name .sluice -prune -o \( -name '*.ndjson' -o -name '*.zst' \) -print0 |
-        xargs -0 -r -n 1 zstdcat -f >"$work/$1/letters"
-    python3 - "$work/$1/letters" "$2" "$3" <<'PYTHON' || die "$1: dead letters"
-import json, re, sys
-letters, pattern, wanted = sys.argv[1:4]
-wanted = sorted(tuple(map(int, line.split())) for line in open(wanted))
-found, odd = [], 0
-for line in open(letters):
-    letter = json.loads(line)
-    if letter["stage"] != "search" or not re.search(pattern, letter["reason"]):
-        odd += 1
-        print("odd letter:", line[:400])
-    record = json.loads(letter["raw"])
-    found.append((record["p"], record["n"]))
-found.sort()
-if found != wanted or odd:
-    print(f"{len(found)} dead letters of {len(wanted)}, {odd} odd; missing {sorted(set(wanted) - set(found))[:5]}, "
-          f"not expected {sorted(set(found) - set(wanted))[:5]}, twice {len(found) - len(set(found))}")
-    sys.exit(1)
-print(f"{len(found)} dead letters, each with its reason: {letter['reason'][:160]}")
-PYTHON
-}
-
 start_search http.max_content_length=256kb
 input 4 "$(count 10000 125000)"
 
@@ -42,14 +17,15 @@ echo 'a field that does not fit the mapping'
 # Every 97th record has a word where the mapping wants a whole number.
 for p in 0 1 2 3; do
     awk -v p=$p -v list="$work/conflict.ids" '
-        NR % 97 == 5 { sub(/"status":[0-9]+/, "\"status\":\"broken\""); print p, NR - 1 >>list } { print }' "$work/in/$p.ndjson" >"$work/in/new"
+        NR % 97 == 5 { sub(/"status":[0-9]+/, "\"status\":\"broken\""); print p, NR - 1 >>list }
+        { print }' "$work/in/$p.ndjson" >"$work/in/new"
     mv "$work/in/new" "$work/in/$p.ndjson"
 done
 search_topology conflict
 run_once conflict || die "conflict: $(last_words conflict)"
 landing conflict
 index conflict --but "$work/conflict.ids"
-dead_letters conflict 'mapper_parsing_exception.*status' "$work/conflict.ids"
+dead_letters conflict search 'mapper_parsing_exception.*status' "$work/conflict.ids"
 
 echo 'documents that are too large'
 input 4 "$(count 2000 20000)"
@@ -62,5 +38,5 @@ search_topology large
 run_once large || die "large: $(last_words large)"
 landing large
 index large --but "$work/large.ids"
-dead_letters large '413|too large' "$work/large.ids"
+dead_letters large search '413|too large' "$work/large.ids"
 finish

@@ -116,8 +116,27 @@ some() { found "$1" --quick || [[ $(head -n 1 "$work/found") =~ ^[1-9] ]]; }
 landing() { landed "$1" || die "$1: landing: $(cat "$work/$1/landed")"; echo "$1: landing: $(tail -n 1 "$work/$1/landed")"; }
 index() { found "$@" || die "$1: index: $(cat "$work/found")"; echo "$1: index: $(tail -n 1 "$work/found")"; }
 
-# counter NAME COUNTER: a counter of the running sluice's sink search, from /metrics
-counter() {
-    curl -s --max-time 5 --unix-socket "$work/$1/data/control.sock" http://sluice/metrics |
-        awk -v name="sluice_$2" '$1 ~ "^" name "[{]" && $1 ~ /"search"/ { sum += $2 } END { print sum + 0 }'
+# dead_letters NAME SINK PATTERN FILE: those of that sink hold exactly the records of FILE (lines "P N"), each with a reason like PATTERN
+dead_letters() {
+    find "$work/$1/data/dead" -name .sluice -prune -o \( -name '*.ndjson' -o -name '*.zst' \) -print0 |
+        xargs -0 -r -n 1 zstdcat -f >"$work/$1/letters"
+    python3 - "$work/$1/letters" "$2" "$3" "$4" <<'PYTHON' || die "$1: dead letters"
+import json, re, sys
+letters, sink, pattern, wanted = sys.argv[1:5]
+wanted = sorted(tuple(map(int, line.split())) for line in open(wanted))
+found, odd = [], 0
+for line in open(letters):
+    letter = json.loads(line)
+    if letter["stage"] != sink or not re.search(pattern, letter["reason"]):
+        odd += 1
+        print("odd letter:", line[:400])
+    record = json.loads(letter["raw"])
+    found.append((record["p"], record["n"]))
+found.sort()
+if found != wanted or odd:
+    print(f"{len(found)} dead letters of {len(wanted)}, {odd} odd; missing {sorted(set(wanted) - set(found))[:5]}, "
+          f"not expected {sorted(set(found) - set(wanted))[:5]}, twice {len(found) - len(set(found))}")
+    sys.exit(1)
+print(f"{len(found)} dead letters, each with its reason: {letter['reason'][:160]}")
+PYTHON
 }
