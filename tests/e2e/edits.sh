@@ -33,6 +33,9 @@ YAML
     "$support/edits_check" same "$operation" "$work/in.ndjson" "$work/$operation.out" || die "$operation differs (seed $seed)"
 done
 
+# ---- all of them, one behind the other ----
+"$sluice" test "$support/topologies/changes/topology.yaml" >"$work/test.out" || die "$(cat "$work/test.out")"
+
 # ---- redact ----
 for needle in "bob@example.com" "4111111111111111" "S3CRET-1234"; do
     rm -rf "$work/masked" && mkdir "$work/masked"
