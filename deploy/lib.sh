@@ -8,8 +8,9 @@ build_packages=(git cmake ninja-build gcc g++ pkg-config librdkafka-dev libuv1-d
     libprotobuf-c-dev protobuf-c-compiler libssl-dev)
 run_packages=(librdkafka1 libuv1 libzstd1 libxxhash0 libsimdjson14 libfyaml0 libmicrohttpd12 libpcre2-8-0 zlib1g libmimalloc2.0 libcurl4
     libluajit-5.1-2 libprotobuf-c1 libssl3)
-test_packages=(ca-certificates libcmocka-dev python3 python3-venv python3-yaml kcat openjdk-17-jdk-headless maven golang-go zstd curl openssl procps protobuf-compiler iproute2 shellcheck rsyslog rsyslog-openssl
-    clickhouse-server goaccess python3-pip)
+test_packages=(ca-certificates libcmocka-dev python3 python3-venv python3-yaml kcat openjdk-17-jdk-headless maven golang-go
+    zstd curl openssl procps protobuf-compiler iproute2 shellcheck rsyslog rsyslog-openssl clickhouse-server goaccess
+    python3-pip nginx-light)
 fuzz_packages=(clang libclang-rt-14-dev)
 
 if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then
