@@ -181,7 +181,7 @@ const struct sl_field sl_connection_fields[] = {
      .type = SL_F_ENUM,
      CONNECTION(mechanism),
      .values = mechanism_words,
-     .help = "How to log in."},
+     .help = "How to log in; Kafka 4 takes SCRAM from librdkafka 2.6.1 on."},
     {.name = "sasl_username",
      .type = SL_F_STRING,
      CONNECTION(username),

@@ -45,7 +45,7 @@ begin back
 search kill
 while_away back
 search start
-search wait
+search wait 600
 afterwards back
 
 echo 'OpenSearch stands still for 20 s'

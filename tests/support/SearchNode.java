@@ -29,7 +29,7 @@ final class SearchNode extends Node {
         SearchNode node = new SearchNode(environment(arguments));
         node.start();
         node.client().admin().cluster().prepareHealth()
-            .setWaitForNoInitializingShards(true).setWaitForYellowStatus().setTimeout(TimeValue.timeValueMinutes(2)).get();
+            .setWaitForNoInitializingShards(true).setWaitForYellowStatus().setTimeout(TimeValue.timeValueMinutes(10)).get();
         System.out.println("SearchNode is ready");
         Thread.sleep(Long.MAX_VALUE);
     }
