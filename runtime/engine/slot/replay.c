@@ -44,7 +44,8 @@ struct sl_topology *sl_replay_topology(const struct sl_topology *topology, const
     for (uint32_t c = 0; c < topology->components_count; c++) {
         if (list[c].role == SL_SOURCE)
             list[c].role = SL_PAST;
-        list[c].sink.when_full = SL_FULL_WAIT; /* letters can wait: no second queue of a sink */
+        list[c].sink.when_full = SL_FULL_WAIT; /* letters can wait: no second queue of a sink, */
+        list[c].sink.required = true;          /* and none is passed over */
     }
     (void)snprintf(memory->topic, sizeof(memory->topic), SL_REPLAY_TOPIC "%s", topology->name);
     fine = replay_config(spool, config, memory->topic);
