@@ -568,6 +568,7 @@ static void test_a_sink_that_stops_stops_alone(void **state)
     assert_int_equal(script.well_count, 2000);
     assert_int_equal(rig_queue(&rig, NULL).records, 2000);
     assert_non_null(strstr(rig_queue(&rig, NULL).dead, "no such index"));
+    assert_non_null(strstr(script.said, "sink sick: no such index"));
     assert_non_null(strstr(script.said, "2000 records wait in the queue of sink sick for the next start"));
     rig_stop(&rig);
     script.mood = WELL;

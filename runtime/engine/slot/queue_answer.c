@@ -35,12 +35,14 @@ void sl_queue_back_off(struct sl_queue *queue, const struct sl_err *why)
     const struct sl_env *env = &queue->slot->env;
     uint64_t pause_ns;
 
+    queue->spill = true; /* what it had may be long in coming: it waits on disk */
+    if (queue->slot->now_ns < queue->retry_at_ns)
+        return; /* many records of one failure: one pause */
     queue->backoff_ns = queue->backoff_ns == 0 ? common->backoff_min_ns : queue->backoff_ns * 2;
     if (queue->backoff_ns > common->backoff_max_ns)
         queue->backoff_ns = common->backoff_max_ns;
     pause_ns = queue->backoff_ns / 2 + env->random(env->user) % (queue->backoff_ns / 2 + 1);
     queue->retry_at_ns = queue->slot->now_ns + pause_ns;
-    queue->spill = true; /* what it had may be long in coming: it waits on disk */
     if (why != NULL) {
         struct sl_err said = *why;
         (void)sl_while(&said, "topology %s: sink %s", queue->slot->topology->name, queue->name);
@@ -64,15 +66,17 @@ void sl_queue_sink_failed(struct sl_queue *queue, const struct sl_err *why)
     for (uint32_t p = 0; p < queue->parts_count; p++)
         for (struct sl_queue_entry *entry = queue->parts[p].disk.first; entry != NULL; entry = entry->next)
             answer_all_again(queue, entry);
-    sl_queue_back_off(queue, why);
+    sl_queue_back_off(queue, why->remedy != SL_REMEDY_HALT ? why : NULL);
     if (why->remedy != SL_REMEDY_HALT)
         return;
     queue->why = *why;
     (void)sl_while(&queue->why, "topology %s: sink %s", slot->topology->name, queue->name);
-    if (queue->sink->common->required)
+    if (queue->sink->common->required) {
         sl_slot_fail(slot, &queue->why);
-    else
-        queue->dead = true;
+        return;
+    }
+    queue->dead = true;
+    sl_slot_log(slot, &queue->why, "sink stopped; its queue keeps its records for the next start");
 }
 
 void sl_slot_queue_failed(struct sl_slot *slot, uint32_t sink_index, const struct sl_err *why)
