@@ -29,13 +29,31 @@ static bool utf8_second(unsigned char lead, unsigned char second)
     return second >= low && second <= high;
 }
 
+/* How many bytes from `at` on are ASCII, as far as eight at a time can tell: most text is nothing else. */
+static uint32_t utf8_ascii(const unsigned char *at, uint32_t bytes)
+{
+    uint32_t i = 0;
+
+    for (; bytes - i >= 8; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, at + i, sizeof(eight));
+        if ((eight & 0x8080808080808080u) != 0)
+            break;
+    }
+    return i;
+}
+
 bool sl_utf8_valid(struct sl_slice text)
 {
     const unsigned char *at = (const unsigned char *)text.data;
     uint32_t i = 0;
 
     while (i < text.bytes) {
-        uint32_t length = utf8_length(at[i]);
+        uint32_t length;
+        i += utf8_ascii(at + i, text.bytes - i);
+        if (i == text.bytes)
+            break;
+        length = utf8_length(at[i]);
         if (length == 0 || length > text.bytes - i)
             return false;
         if (length > 1 && !utf8_second(at[i], at[i + 1]))
