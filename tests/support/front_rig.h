@@ -148,8 +148,11 @@ static int rig_poll(struct front_rig *rig)
 /* The next batch, waited for. */
 static void __attribute__((unused)) rig_next(struct front_rig *rig)
 {
-    uint64_t seen = rig->slot.wakes;
+    uint64_t seen;
 
+    (void)pthread_mutex_lock(&rig->slot.lock);
+    seen = rig->slot.wakes;
+    (void)pthread_mutex_unlock(&rig->slot.lock);
     while (rig_poll(rig) == 0)
         seen = fake_slot_wait(&rig->slot, seen);
 }

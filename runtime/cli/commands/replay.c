@@ -69,6 +69,21 @@ static int replay_load(struct replay_job *job)
     return status;
 }
 
+/* The server's socket is where its process file says, unless the command line or the environment does. */
+static void replay_place(const struct replay_job *job)
+{
+    bool data_dir = sl_cli_has(job->cli, "data-dir");
+    char path[PATH_MAX];
+
+    if (sl_cli_has(job->cli, "socket"))
+        return;
+    if (!data_dir && job->process->control_socket != NULL)
+        (void)snprintf(path, sizeof(path), "%s", job->process->control_socket);
+    else
+        (void)snprintf(path, sizeof(path), "%s/control.sock", job->process->data_dir);
+    (void)setenv("SLUICE_SOCKET", path, data_dir); /* sl_cli_socket() looks there next */
+}
+
 /* ---- without a server ---- */
 
 static int replay_run(struct replay_job *job, struct sl_host *host)
@@ -155,6 +170,8 @@ int sl_command_replay(struct sl_cli *cli)
     if (since != NULL)
         job.filter.since_unix_ms = sl_clock_unix_ms() - (int64_t)(ago_ns / SL_NS_PER_MS);
     status = replay_load(&job);
+    if (status == SL_EXIT_OK)
+        replay_place(&job);
     if (status == SL_EXIT_OK)
         status = replay_has_server(cli, sl_cli_socket(cli, socket_path, sizeof(socket_path))) ? replay_ask(&job) : replay_alone(&job);
     job.topology = sl_topology_free(job.topology);
