@@ -75,6 +75,7 @@ cat >"$work/recording.json" <<JSON
     { "method": "POST", "path": "/_bulk.*", "status": 200, "body": { "took": 30, "errors": false, "items": "each" } } ] }
 JSON
 "$support/answers" "$work/answers.port" "$work/answers.log" "$work/recording.json" &
+answers=$!
 wait_for 30 test -e "$work/answers.port" || die 'answers did not start'
 target=http://127.0.0.1:$(<"$work/answers.port")
 search_topology key "$way
@@ -96,6 +97,8 @@ PYTHON
 search_topology wrong-key "$way
     auth: { api_key: { secret: { file: $work/wrong-key.secret } } }"
 told wrong-key '401'
+kill $answers
+wait $answers || true
 
 echo 'connections that break in the middle of a request, of an answer, and hang'
 start_toxic
@@ -116,6 +119,21 @@ for toxic in 'limit_data up bytes=100000' 'limit_data down bytes=300' 'reset_pee
 done
 wait_for 60 landed broken || die "broken: landing: $(cat "$work/broken/landed")"
 arrives broken
+
+echo 'two hosts, of which one after the other is away'
+target="[$target, http://$(toxic link other "${url#http://}")]"
+toxic cut search
+follow=1 search_topology hosts
+half hosts FIRST
+start_run hosts
+wait_for 60 some hosts || die "hosts: nothing arrives by way of the second: $(last_words hosts)"
+toxic cut other
+toxic mend search
+half hosts SECOND
+wait_for 120 counted hosts || die "hosts: $(cat "$work/found"); $(last_words hosts)"
+end_run
+landing hosts
+index hosts
 
 leaks=$(grep -rlF --exclude='*.secret' --exclude=recording.json -e "$password" -e "$key" -e "$(<"$work/key.secret")" \
     -e "$(<"$work/wrong-key.secret")" "$work" || true)

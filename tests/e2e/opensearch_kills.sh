@@ -15,7 +15,8 @@ start_search
 input 4 "$(count 10000 125000)"
 
 echo 'kill -9 of sluice at random moments'
-search_topology killed
+search_topology killed "$way
+    compression: gzip"
 KILL_MS=$(count 800 4000) kill_while "$(count 6 20)" "$sluice" run --once --data-dir "$work/killed/data" "$work/killed/t.yaml"
 run_once killed || die "killed: $(last_words killed)"
 landing killed
