@@ -2,10 +2,11 @@
  * lies whole and in order in a topic of the spool, @queue/TOPOLOGY/SINK, partition = slot, and comes back to it from there.
  *
  * Files: queue.c (life, turns, status), queue_take.c (from a batch into the queue, and to disk), queue_pump.c (from the queue to the
- * sink), queue_answer.c (acknowledgements and refusals), queue_entry.c (entries), queue_codec.c (a record's bytes on disk).
+ * sink), queue_parcel.c (what it is given), queue_answer.c (acknowledgements, refusals), queue_entry.c (entries), queue_codec.c
+ * (a record's bytes on disk).
  *
  * An entry is a run of records of one partition: those of one parcel, or what the pump has read back. States of its bytes:
- *   MEMORY --queue_write--> WRITING --durable--> DISK;  WRITING --refused by the disk--> MEMORY
+ *   MEMORY --take_write--> WRITING --durable--> DISK;  WRITING --refused by the disk--> MEMORY
  * and of each of its records: idle --submitted--> out --acknowledged--> done;  out --to be sent again--> idle
  * A queue is behind while some record of it is idle. While it is not, a parcel goes to the sink at once, and its copy in memory dies
  * with the answers. Once it is behind, every parcel goes to its end, and whatever the sink has not acknowledged is written to disk.
@@ -169,6 +170,16 @@ void sl_queue_spill(struct sl_queue *queue);
 void sl_queue_written(struct sl_queue *queue);
 struct sl_queue_mail *sl_queue_mail_new(const struct sl_env *env); /* NULL: no memory */
 void sl_queue_mail_close(struct sl_queue_mail *mail);
+
+/* ---- queue_parcel.c ---- */
+struct sl_queue_run { /* records of one entry, idle, and of one partition in order */
+    struct sl_queue_entry *entry;
+    const struct sl_queue_row *rows;
+    const uint32_t *numbers; /* rows of the entry */
+    uint32_t count;
+};
+/* 0: the sink has it, or has failed; -1: no memory. */
+int sl_queue_submit(struct sl_queue *queue, const struct sl_queue_run *run);
 
 /* ---- queue_pump.c ---- */
 bool sl_queue_behind(const struct sl_queue *queue);

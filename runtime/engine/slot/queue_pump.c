@@ -1,14 +1,12 @@
 /* queue_pump.c: from a sink's queue to the sink, while it has credit: first what lies on disk, adopted parts before the own, then what
  * is still in memory, so that each partition keeps its order.
  *
- * Records of one entry and partition make a parcel, with a batch and a view of their own in the pump's arena: bodies as they were
- * encoded at first, and of the fields those that the sink bound at open.
+ * Records of one entry and partition make a parcel (queue_parcel.c).
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stdio.h>
 
 #include "runtime/engine/slot/queue.h"
-#include "sampling/consistent.h"
 
 #define PUMP_AGAIN_NS (1000 * 1000000ull)
 
@@ -16,13 +14,6 @@ struct pump_load { /* what was read, and where the walk over it stands */
     struct sl_batch batch; /* of the queue's topic */
     struct sl_queue_row *rows;
     bool *fine;
-};
-
-struct pump_run { /* records that go to the sink as one parcel */
-    struct sl_queue_entry *entry;
-    const struct sl_queue_row *rows;
-    const uint32_t *numbers; /* rows of the entry */
-    uint32_t count;
 };
 
 bool sl_queue_behind(const struct sl_queue *queue)
@@ -41,229 +32,6 @@ bool sl_queue_sink_takes(const struct sl_queue *queue)
            (sink->kind->credit == NULL || sink->kind->credit(sink->self) > 0);
 }
 
-/* ---- a batch and a view of a run ---- */
-
-static bool pump_any(const struct pump_run *run, bool (*has)(const struct sl_queue_row *row))
-{
-    for (uint32_t i = 0; i < run->count; i++)
-        if (has(&run->rows[i]))
-            return true;
-    return false;
-}
-
-static bool pump_has_key(const struct sl_queue_row *row)
-{
-    return row->key.data != NULL;
-}
-
-static bool pump_has_origin(const struct sl_queue_row *row)
-{
-    return row->origin.data != NULL;
-}
-
-static bool pump_has_sub(const struct sl_queue_row *row)
-{
-    return row->sub > 0;
-}
-
-static bool pump_has_headers(const struct sl_queue_row *row)
-{
-    return row->headers_count > 0;
-}
-
-static bool pump_has_null(const struct sl_queue_row *row)
-{
-    return row->null_payload;
-}
-
-static bool pump_has_threshold(const struct sl_queue_row *row)
-{
-    return row->has_threshold;
-}
-
-static bool pump_has_randomness(const struct sl_queue_row *row)
-{
-    return row->has_randomness;
-}
-
-static int pump_headers(const struct pump_run *run, struct sl_batch *batch)
-{
-    if (!pump_any(run, pump_has_headers))
-        return 0;
-    batch->headers = sl_arena_alloc(batch->arena, run->count * sizeof(struct sl_header *));
-    batch->headers_count = sl_arena_alloc(batch->arena, run->count * sizeof(*batch->headers_count));
-    if (batch->headers == NULL || batch->headers_count == NULL)
-        return -1;
-    for (uint32_t i = 0; i < run->count; i++) {
-        const struct sl_queue_row *row = &run->rows[i];
-        batch->headers_count[i] = row->headers_count;
-        batch->headers[i] = sl_arena_alloc(batch->arena, (row->headers_count + 1u) * sizeof(struct sl_header));
-        if (batch->headers[i] == NULL)
-            return -1;
-        sl_queue_row_headers(row, batch->headers[i]);
-    }
-    return 0;
-}
-
-static int pump_batch(const struct pump_run *run, struct sl_batch *batch)
-{
-    struct sl_arena *arena = batch->arena;
-    uint32_t count = run->count;
-    uint16_t *subs = pump_any(run, pump_has_sub) ? sl_arena_alloc(arena, count * sizeof(*subs)) : NULL;
-
-    batch->raw = sl_arena_alloc(arena, count * sizeof(*batch->raw));
-    batch->offset = sl_arena_alloc(arena, count * sizeof(*batch->offset));
-    batch->append_unix_ms = sl_arena_alloc(arena, count * sizeof(*batch->append_unix_ms));
-    batch->key = pump_any(run, pump_has_key) ? sl_arena_alloc(arena, count * sizeof(*batch->key)) : NULL;
-    batch->origin = pump_any(run, pump_has_origin) ? sl_arena_alloc(arena, count * sizeof(*batch->origin)) : NULL;
-    batch->null_payload = pump_any(run, pump_has_null) ? sl_arena_alloc(arena, count) : NULL;
-    if (batch->raw == NULL || batch->offset == NULL || batch->append_unix_ms == NULL || pump_headers(run, batch) != 0 ||
-        (batch->key == NULL && pump_any(run, pump_has_key)) || (batch->origin == NULL && pump_any(run, pump_has_origin)) ||
-        (batch->null_payload == NULL && pump_any(run, pump_has_null)) || (subs == NULL && pump_any(run, pump_has_sub)))
-        return -1;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sl_queue_row *row = &run->rows[i];
-        batch->raw[i] = row->body;
-        batch->offset[i] = row->offset;
-        batch->append_unix_ms[i] = row->append_unix_ms;
-        batch->may_break = batch->may_break || row->may_break;
-        if (batch->key != NULL)
-            batch->key[i] = row->key;
-        if (batch->origin != NULL)
-            batch->origin[i] = row->origin;
-        if (batch->null_payload != NULL)
-            batch->null_payload[i] = row->null_payload;
-        if (subs != NULL)
-            subs[i] = row->sub;
-    }
-    batch->sub = subs;
-    batch->partition = (struct sl_partition *)(uintptr_t)run->entry->from; /* sinks only read it */
-    batch->count = count;
-    batch->first = batch->offset[0];
-    batch->next = batch->offset[count - 1] + 1;
-    return 0;
-}
-
-static int pump_columns(const struct sl_queue *queue, const struct pump_run *run, struct sl_decoded *decoded, struct sl_arena *arena)
-{
-    struct sl_queue_columns columns = sl_queue_columns_of(queue);
-
-    decoded->columns_count = queue->slot->paths_count;
-    decoded->columns = sl_arena_alloc(arena, (decoded->columns_count + 1) * sizeof(*decoded->columns));
-    if (decoded->columns == NULL)
-        return -1;
-    memset(decoded->columns, 0, (decoded->columns_count + 1) * sizeof(*decoded->columns));
-    for (uint32_t c = 0; c < columns.count; c++) {
-        struct sl_column *column = &decoded->columns[columns.columns[c]];
-        column->value = sl_arena_alloc(arena, run->count * sizeof(*column->value));
-        column->span = sl_arena_alloc(arena, run->count * sizeof(*column->span));
-        column->type = sl_arena_alloc(arena, run->count);
-        column->repeated = sl_arena_alloc(arena, run->count);
-        if (column->value == NULL || column->span == NULL || column->type == NULL || column->repeated == NULL)
-            return -1;
-        memset(column->value, 0, run->count * sizeof(*column->value));
-        memset(column->span, 0, run->count * sizeof(*column->span));
-        memset(column->type, SL_T_ABSENT, run->count);
-        memset(column->repeated, 0, run->count);
-    }
-    for (uint32_t i = 0; i < run->count; i++)
-        sl_queue_row_columns(&run->rows[i], &columns, decoded->columns, i);
-    return 0;
-}
-
-static int pump_decoded(struct sl_queue *queue, const struct pump_run *run, struct sl_decoded *decoded, struct sl_arena *arena)
-{
-    int64_t *time_unix_ms = sl_arena_alloc(arena, run->count * sizeof(*time_unix_ms));
-    uint32_t *service = sl_arena_alloc(arena, run->count * sizeof(*service));
-    uint8_t *level = sl_arena_alloc(arena, run->count);
-
-    memset(decoded, 0, sizeof(*decoded));
-    if (time_unix_ms == NULL || service == NULL || level == NULL || pump_columns(queue, run, decoded, arena) != 0)
-        return -1;
-    decoded->json = true;
-    for (uint32_t i = 0; i < run->count; i++) {
-        const struct sl_queue_row *row = &run->rows[i];
-        time_unix_ms[i] = row->time_unix_ms;
-        service[i] = sl_intern(queue->services, row->service);
-        level[i] = row->level;
-        decoded->json = decoded->json && row->json;
-    }
-    decoded->time_unix_ms = time_unix_ms;
-    decoded->service = service;
-    decoded->level = level;
-    decoded->trace = -1;
-    for (int role = 0; role < SL_ROLE_FIELDS; role++)
-        decoded->role_column[role] = -1;
-    return 0;
-}
-
-static int pump_view(const struct pump_run *run, struct sl_view *view, const struct sl_batch *batch, const struct sl_decoded *decoded)
-{
-    if (sl_view_all(view, batch, decoded) != 0)
-        return -1;
-    if (pump_any(run, pump_has_randomness) &&
-        (view->randomness = sl_arena_alloc(batch->arena, run->count * sizeof(*view->randomness))) == NULL)
-        return -1;
-    if (pump_any(run, pump_has_threshold) &&
-        (view->threshold = sl_arena_alloc(batch->arena, run->count * sizeof(*view->threshold))) == NULL)
-        return -1;
-    for (uint32_t i = 0; i < run->count; i++) {
-        if (view->randomness != NULL)
-            view->randomness[i] = run->rows[i].randomness;
-        if (view->threshold != NULL)
-            view->threshold[i] = run->rows[i].threshold;
-    }
-    return 0;
-}
-
-/* What the ledger will want to know, of those that were read back from disk: the ledger has them as deferred. */
-static int pump_cells(struct sl_queue *queue, const struct pump_run *run, const struct sl_view *view)
-{
-    bool made = run->entry->cells == NULL;
-
-    if (sl_queue_cells_new(queue, run->entry) != 0)
-        return -1;
-    for (uint32_t i = 0; i < run->count; i++) {
-        struct sl_queue_cell *cell = &run->entry->cells[run->numbers[i]];
-        if (!made && cell->weight > 0)
-            continue;
-        *cell = (struct sl_queue_cell){.service = view->decoded->service[i], .level = view->decoded->level[i], .deferred = true,
-                                       .derived = run->rows[i].sub > 0, .bytes = run->rows[i].body.bytes,
-                                       .weight = view->threshold != NULL ? sl_weight_of_threshold(view->threshold[i]) : 1.0};
-    }
-    return 0;
-}
-
-/* 0: the sink has it, or has failed; -1: no memory. */
-static int pump_submit(struct sl_queue *queue, const struct pump_run *run)
-{
-    struct sl_arena *arena = &queue->arena;
-    struct sl_batch *batch = sl_arena_alloc(arena, sizeof(*batch));
-    struct sl_decoded *decoded = sl_arena_alloc(arena, sizeof(*decoded));
-    struct sl_item *items = sl_arena_alloc(arena, run->count * sizeof(*items));
-    struct sl_parcel parcel = {.items = items, .count = run->count};
-    struct sl_err err = {0};
-    struct sl_view view;
-
-    if (batch == NULL || decoded == NULL || items == NULL)
-        return -1;
-    *batch = (struct sl_batch){.arena = arena};
-    if (pump_batch(run, batch) != 0 || pump_decoded(queue, run, decoded, arena) != 0 || pump_view(run, &view, batch, decoded) != 0 ||
-        pump_cells(queue, run, &view) != 0)
-        return -1;
-    for (uint32_t i = 0; i < run->count; i++) {
-        items[i] = (struct sl_item){.ref = {run->entry->id, (uint16_t)run->numbers[i]}, .row = (uint16_t)i, .body = run->rows[i].body};
-        parcel.bytes += items[i].body.bytes;
-        sl_queue_row_out(run->entry, run->numbers[i]);
-    }
-    parcel.view = &view;
-    parcel.first = batch->first;
-    parcel.next = batch->next;
-    if (queue->sink->kind->submit(queue->sink->self, &parcel, &err) != 0) /* the entry may be gone: all answered */
-        sl_queue_sink_failed(queue, &err);
-    return 0;
-}
-
 /* ---- what is in memory ---- */
 
 static bool pump_follows(const struct sl_queue_row *before, const struct sl_queue_row *row)
@@ -276,7 +44,7 @@ static int pump_entry(struct sl_queue *queue, struct sl_queue_entry *entry)
 {
     struct sl_queue_row *rows;
     uint32_t *numbers;
-    struct pump_run run = {.entry = entry};
+    struct sl_queue_run run = {.entry = entry};
 
     sl_arena_reset(&queue->arena);
     rows = sl_arena_alloc(&queue->arena, entry->count * sizeof(*rows));
@@ -293,7 +61,7 @@ static int pump_entry(struct sl_queue *queue, struct sl_queue_entry *entry)
     }
     run.rows = rows;
     run.numbers = numbers;
-    return pump_submit(queue, &run);
+    return sl_queue_submit(queue, &run);
 }
 
 /* ---- what is on disk ---- */
@@ -455,7 +223,7 @@ static uint32_t pump_run(struct sl_queue *queue, struct sl_queue_part *part, str
 {
     uint32_t count = pump_measure(queue, load, from, entry, behind);
     uint32_t *numbers = sl_arena_alloc(&queue->arena, count * sizeof(*numbers));
-    struct pump_run run = {entry, &load->rows[from], numbers, count};
+    struct sl_queue_run run = {entry, &load->rows[from], numbers, count};
     bool made = entry == NULL;
 
     if (numbers == NULL)
@@ -465,7 +233,7 @@ static uint32_t pump_run(struct sl_queue *queue, struct sl_queue_part *part, str
     for (uint32_t i = 0; i < count; i++)
         numbers[i] = sl_queue_row_of(run.entry, load->batch.offset[from + i]);
     part->read = load->batch.offset[from] + count; /* before the sink is asked: what it fails is read again */
-    if (pump_submit(queue, &run) == 0)
+    if (sl_queue_submit(queue, &run) == 0)
         return count;
     part->read = load->batch.offset[from];
     if (made)
