@@ -51,7 +51,8 @@ for ((round = 1; round < rounds; round++)); do
     wait_for 30 queue_holds 1 || die "round $round: nothing is queued"
     if [ $round = 1 ]; then
         pause_ms "$(moment 0 1500)"
-        kill -KILL $pid && wait $pid 2>/dev/null || true
+        kill -KILL $pid || die "the run ended by itself: $(tail -n 3 "$work/log")"
+        wait $pid 2>/dev/null || true
         begin
     fi
 done

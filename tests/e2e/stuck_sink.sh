@@ -54,7 +54,8 @@ for ((round = 0; round < rounds; round++)); do
     wait_for 60 landed $(((round + 1) * records)) || die "round $round does not land beside a back-end that does not answer"
     if ((round + 1 < rounds)); then
         pause_ms "$(moment 0 600)"
-        kill -KILL $pid && wait $pid 2>/dev/null || true
+        kill -KILL $pid || die "the run ended by itself: $(tail -n 3 "$work/log")"
+        wait $pid 2>/dev/null || true
         begin
     fi
 done
