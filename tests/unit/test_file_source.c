@@ -634,6 +634,24 @@ static void test_an_open_record_waits_for_its_time_out(void **state)
     rig_fini(&rig);
 }
 
+/* The time-out moves the position: what stood before the old one must not be looked for before the new one (rule A4). */
+static void test_a_file_that_grows_after_a_time_out_is_the_same(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "one\nERROR\n");
+    rig_join(&rig, "a.log", FOLLOW, NULL, 1000);
+    assert_string_equal(rig_now(&rig, 0), "one|");
+    assert_string_equal(rig_now(&rig, 6000000000), "ERROR|");
+    rig_append(&rig, "a.log", "two\n");
+    assert_string_equal(rig_now(&rig, 200000000), "");
+    assert_string_equal(rig_now(&rig, 6000000000), "two|");
+    assert_int_equal(rig.slot.tallies[0], 0);
+    rig_close(&rig);
+    rig_fini(&rig);
+}
+
 static void test_no_record_reaches_across_the_place_of_a_sink(void **state)
 {
     struct rig rig;
@@ -734,6 +752,7 @@ int main(void)
         cmocka_unit_test(test_patterns_descend_folders),
         cmocka_unit_test(test_a_trace_is_one_record_with_its_line_ends),
         cmocka_unit_test(test_an_open_record_waits_for_its_time_out),
+        cmocka_unit_test(test_a_file_that_grows_after_a_time_out_is_the_same),
         cmocka_unit_test(test_no_record_reaches_across_the_place_of_a_sink),
         cmocka_unit_test(test_a_restart_goes_on_behind_a_joined_record),
         cmocka_unit_test(test_joined_records_have_their_limits),

@@ -367,7 +367,10 @@ static int file_close_open(struct sl_file *file, struct sl_batch *batch)
 
     if (file->reader->multiline == NULL || file->skip_at != 0 || (!once && !file_open_due(file)))
         return 0;
-    return file_join(file, batch, true, once) > 0 ? file_hand(file, batch) : 0;
+    if (file_join(file, batch, true, once) == 0)
+        return 0;
+    file->at_end = false; /* the end is behind this record now: it is met once more, and its tail kept */
+    return file_hand(file, batch);
 }
 
 /* The end was met with no whole line before it; `upto` is how far we have read. */
