@@ -50,6 +50,7 @@ struct sl_job {
     void (*run)(struct sl_job *job);  /* clerk thread; touches only what the job owns */
     void (*done)(struct sl_job *job); /* slot thread, never inside the call that submitted it */
     struct sl_job *next;
+    void (*drop)(struct sl_job *job); /* instead of done(), where the driver ends before; right before close(). NULL: nothing to undo */
 };
 
 /* Given to every instance at open; lives as long as the instance. */

@@ -133,6 +133,17 @@ static void clerk_stop(struct clerk *clerk)
     clerk->started = false;
 }
 
+/* After the clerk has ended: neither what it has run nor what it has not will be told to the slot. */
+static void clerk_drop(struct sl_job *job)
+{
+    while (job != NULL) {
+        struct sl_job *next = job->next;
+        if (job->drop != NULL)
+            job->drop(job);
+        job = next;
+    }
+}
+
 /* ---- the slot's world ---- */
 
 static uint64_t host_now(void *user)
@@ -456,6 +467,8 @@ struct sl_worker *sl_worker_free(struct sl_worker *worker)
     for (uint32_t i = 0; i < worker->hosts_count; i++) {
         struct host *host = &worker->hosts[i];
         clerk_stop(&host->clerk);
+        clerk_drop(host->done_first);
+        clerk_drop(host->clerk.first);
         host->slot = sl_slot_free(host->slot);
         if (host->has_status)
             sl_slot_status_fini(&host->status);

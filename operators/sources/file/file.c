@@ -122,6 +122,15 @@ static void scan_run(struct sl_job *job)
     scan->rc = sl_file_set_scan(scan->set, &scan->err);
 }
 
+static void scan_drop(struct sl_job *job)
+{
+    struct source_scan *scan = (struct source_scan *)(void *)job;
+
+    scan->busy = false;
+    if (scan->source == NULL)
+        free(scan);
+}
+
 static void scan_done(struct sl_job *job)
 {
     struct source_scan *scan = (struct source_scan *)(void *)job;
@@ -177,7 +186,7 @@ static int source_open(void *self, const struct sl_api *api, const void *config,
     source->reader.timeout_ns = c->multiline.timeout;
     if (sl_multiline_on(&c->multiline) && sl_multiline_new(&c->multiline, &source->reader.multiline, err) != 0)
         return sl_while(err, "source %s", api->component);
-    source->scan->job = (struct sl_job){.run = scan_run, .done = scan_done};
+    source->scan->job = (struct sl_job){.run = scan_run, .done = scan_done, .drop = scan_drop};
     source->scan->set = source->reader.set;
     source->scan->source = source;
     return 0;

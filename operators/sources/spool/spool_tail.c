@@ -72,6 +72,15 @@ static void holds_done(struct sl_job *job)
         holds_start(holds);
 }
 
+static void holds_drop(struct sl_job *job)
+{
+    struct sl_tail_holds *holds = (struct sl_tail_holds *)(void *)job;
+
+    holds->busy = false;
+    if (holds->tail == NULL)
+        (void)holds_free(holds);
+}
+
 static void holds_start(struct sl_tail_holds *holds)
 {
     bool due = false;
@@ -126,7 +135,7 @@ int sl_tail_init(struct sl_tail *tail, const struct sl_api *api, struct sl_slot 
     }
     *tail = (struct sl_tail){.magic = TAIL_MAGIC, .api = api, .slot = slot, .source = source, .topic = topic,
                              .topic_name = topic_name, .holds = holds};
-    holds->job = (struct sl_job){.run = holds_run, .done = holds_done};
+    holds->job = (struct sl_job){.run = holds_run, .done = holds_done, .drop = holds_drop};
     holds->topic = topic;
     holds->tail = tail;
     return 0;

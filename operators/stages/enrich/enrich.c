@@ -259,7 +259,7 @@ static void enrich_look(struct enrich_stage *stage)
         return;
     stage->looked_ns = now_ns;
     stage->asked = true;
-    stage->look.job = (struct sl_job){look_run, look_done, NULL};
+    stage->look.job = (struct sl_job){.run = look_run, .done = look_done};
     api->submit(api->env, &stage->look.job);
 }
 
