@@ -11,11 +11,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/search_lib.sh"
 
 input 4 "$(count 2500 50000)"
-for p in 0 1 2 3; do
-    awk -v p=$p -v list="$work/broken.ids" 'NR % 971 == 5 { sub(/"status":[0-9]+/, "\"status\":\"broken\""); print p, NR - 1 >>list }
-        { print }' "$work/in/$p.ndjson" >"$work/in/new"
-    mv "$work/in/new" "$work/in/$p.ndjson"
-done
+break_some 971
 
 # account NAME: each record that may be taken was answered for once
 account() {

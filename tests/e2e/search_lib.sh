@@ -42,6 +42,17 @@ input() {
     mkdir -p "$work/in"
     for ((p = 0; p < partitions; p++)); do "$support/numbered" "$p" 0 "$records" >"$work/in/$p.ndjson"; done
 }
+# break_some EVERY: every so manieth record gets a status that is no number; $work/broken.ids tells which (lines "P N")
+break_some() {
+    local p
+    : >"$work/broken.ids"
+    for ((p = 0; p < partitions; p++)); do
+        awk -v p="$p" -v every="$1" -v list="$work/broken.ids" '
+            NR % every == 5 { sub(/"status":[0-9]+/, "\"status\":\"broken\""); print p, NR - 1 >>list } { print }' \
+            "$work/in/$p.ndjson" >"$work/in/new"
+        mv "$work/in/new" "$work/in/$p.ndjson"
+    done
+}
 # half NAME FIRST|SECOND: a half of that is appended to the files that NAME follows
 half() {
     local p lines=$((records / 2))
@@ -116,13 +127,14 @@ some() { found "$1" --quick || [[ $(head -n 1 "$work/found") =~ ^[1-9] ]]; }
 landing() { landed "$1" || die "$1: landing: $(cat "$work/$1/landed")"; echo "$1: landing: $(tail -n 1 "$work/$1/landed")"; }
 index() { found "$@" || die "$1: index: $(cat "$work/found")"; echo "$1: index: $(tail -n 1 "$work/found")"; }
 
-# dead_letters NAME SINK PATTERN FILE: those of that sink hold exactly the records of FILE (lines "P N"), each with a reason like PATTERN
+# dead_letters NAME SINK PATTERN FILE [again]: those of that sink hold exactly the records of FILE (lines "P N"), each with a reason like
+# PATTERN, and once unless `again`
 dead_letters() {
     find "$work/$1/data/dead" -name .sluice -prune -o \( -name '*.ndjson' -o -name '*.zst' \) -print0 |
         xargs -0 -r -n 1 zstdcat -f >"$work/$1/letters"
-    python3 - "$work/$1/letters" "$2" "$3" "$4" <<'PYTHON' || die "$1: dead letters"
+    python3 - "$work/$1/letters" "$2" "$3" "$4" "${5:-}" <<'PYTHON' || die "$1: dead letters"
 import json, re, sys
-letters, sink, pattern, wanted = sys.argv[1:5]
+letters, sink, pattern, wanted, again = sys.argv[1:6]
 wanted = sorted(tuple(map(int, line.split())) for line in open(wanted))
 found, odd = [], 0
 for line in open(letters):
@@ -132,7 +144,7 @@ for line in open(letters):
         print("odd letter:", line[:400])
     record = json.loads(letter["raw"])
     found.append((record["p"], record["n"]))
-found.sort()
+found = sorted(set(found) if again else found)
 if found != wanted or odd:
     print(f"{len(found)} dead letters of {len(wanted)}, {odd} odd; missing {sorted(set(wanted) - set(found))[:5]}, "
           f"not expected {sorted(set(found) - set(wanted))[:5]}, twice {len(found) - len(set(found))}")
