@@ -35,7 +35,7 @@ with open(sys.argv[3], "ab", buffering=0) as out:
         piece = rng.randint(1, max(2, len(text) // 40))
         out.write(text[at:at + piece])
         at += piece
-        time.sleep(pause)  # poll: of nothing; it is the pace of the writer
+        time.sleep(pause) # poll
 PYTHON
 producer=$!
 KILL_MS=2000 kill_while "$(count 8 60)" "$sluice" run t.yaml --quiet --data-dir data
