@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,7 +48,8 @@ struct run {
     uv_signal_t interrupt, terminate;
     uv_timer_t deadline, progress;
     uv_async_t ended;
-    bool draining, progress_shown, quiet, memory_given;
+    atomic_bool draining; /* the control server asks */
+    bool progress_shown, quiet, memory_given;
     pthread_mutex_t log_lock;
     struct run_said said[RUN_LOG_ROWS];
 };
