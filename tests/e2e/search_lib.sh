@@ -3,7 +3,8 @@
 # an index.
 # SPDX-License-Identifier: Apache-2.0
 #
-# Sourced after lib.sh. start_search sets `url` (OpenSearch's own, for checks) and `target` (where sluice is to send, the same at first; "[URL, …]" for several hosts).
+# Sourced after lib.sh. start_search sets `url` (OpenSearch's own, for checks) and `target` (where sluice is to send, the same at
+# first; "[URL, …]" for several hosts).
 search() { "$support/opensearch" "$1" --dir "$work/opensearch" "${@:2}"; }
 front() { "$support/nginx" "$1" --dir "$work/nginx" "${@:2}"; }
 toxic() { "$support/toxiproxy" "$1" --dir "$work/toxiproxy" "${@:2}"; }
