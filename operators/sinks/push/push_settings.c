@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -45,6 +46,17 @@ static const char *url_rest(const char *url)
     return strncmp(url, "https://", 8) == 0 ? url + 8 : NULL;
 }
 
+/* False: a colon, and no port behind it. */
+static bool url_port_fine(const char *rest, size_t host)
+{
+    const char *bracket = memchr(rest, ']', host), *from = bracket != NULL ? bracket : rest;
+    const char *colon = memchr(from, ':', host - (size_t)(from - rest));
+    size_t digits = colon == NULL ? 0 : strspn(colon + 1, "0123456789");
+    unsigned long port = colon == NULL ? 1 : strtoul(colon + 1, NULL, 10);
+
+    return colon == NULL || (digits > 0 && digits < 6 && colon + 1 + digits == rest + host && port > 0 && port < 65536);
+}
+
 /* Not printed where it may hold a password. */
 static int url_check(const char *setting, const char *url, struct sl_err *err)
 {
@@ -58,6 +70,8 @@ static int url_check(const char *setting, const char *url, struct sl_err *err)
         return settings_refuse(err, "%s: it holds a user or password; write them as auth: { user, password }", setting);
     if (host == 0 || rest[0] == ':')
         return settings_refuse(err, "%s: %.120s names no host; write http://HOST:PORT", setting, url);
+    if (!url_port_fine(rest, host))
+        return settings_refuse(err, "%s: %.120s has a colon and no port from 1 to 65535 behind it; write http://HOST:PORT", setting, url);
     if (strchr(url, '#') != NULL)
         return settings_refuse(err, "%s: %.120s has a #, which is never sent; leave it out", setting, url);
     for (const char *at = url; *at != '\0'; at++)
