@@ -39,7 +39,7 @@ static const struct sl_option table_audit[] = {
 
 static const struct sl_option table_check[] = {
     TABLE_CONFIG,
-    {"connect", NULL, "Also open a connection to every broker that is named."},
+    {"connect", NULL, "Also log in at every broker and back-end that is named."},
     TABLE_JSON,
     {NULL, NULL, NULL},
 };
