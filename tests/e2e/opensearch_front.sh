@@ -18,9 +18,12 @@ printf 'no%s\n' "$password" >"$work/wrong.secret"
 printf '%s' "$key" | base64 >"$work/key.secret"
 printf '%s' "no$key" | base64 >"$work/wrong-key.secret"
 
-# told NAME PATTERN: the running sluice says so, and nothing gets through
+# told NAME PATTERN: check --connect says so, and so does the running sluice; nothing gets through
 said() { grep -qE "$2" "$work/$1/said"; }
 told() {
+    ! "$sluice" check --connect "$work/$1/t.yaml" >"$work/$1/said" 2>&1 || die "$1: check --connect found nothing"
+    said "$1" "$2" || die "$1: check --connect does not say '$2': $(cat "$work/$1/said")"
+    : >"$work/$1/said"
     start_run "$1"
     wait_for 60 said "$1" "$2" || die "$1: it does not say '$2': $(last_words "$1")"
     wait_for 60 landed "$1" || die "$1: the landing zone waits for the index: $(cat "$work/$1/landed")"
@@ -28,6 +31,7 @@ told() {
     [ "$(curl -s -I -o /dev/null -w '%{http_code}' "$url/$1")" = 404 ] || die "$1: an index was made all the same"
 }
 arrives() {
+    "$sluice" check --connect "$work/$1/t.yaml" >>"$work/$1/said" 2>&1 || die "$1: check --connect: $(cat "$work/$1/said")"
     run_once "$1" || die "$1: $(last_words "$1")"
     landing "$1"
     index "$1"
