@@ -10,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/search_lib.sh
 . "$here/search_lib.sh"
 
-input 4 "$(count 2500 50000)"
+input 4 "$(count 2500 12500)"
 break_some 971
 
 # account NAME: each record that may be taken was answered for once
