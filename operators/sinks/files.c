@@ -140,6 +140,13 @@ static int files_sink_zone(void *self, const char *zone_id, struct sl_err *err)
     return rc;
 }
 
+static int files_sink_zone_known(void *self, char ret_zone[SL_ZONE_ID_BYTES + 1], struct sl_err *err)
+{
+    const struct files_sink *sink = files_self(self);
+
+    return sl_landing_zone_read(sink->place.fs, sink->place.dir, ret_zone, err);
+}
+
 /* ---- taking ---- */
 
 /* What the open flush may hold. */
@@ -410,6 +417,7 @@ const struct sl_sink_kind sl_sink_files = {
     .flags = SL_SINK_FLUSHED | SL_SINK_LINES,
     .open = files_sink_open,
     .zone = files_sink_zone,
+    .zone_known = files_sink_zone_known,
     .submit = files_sink_submit,
     .turn = files_sink_turn,
     .want = files_sink_want,

@@ -306,13 +306,15 @@ static const struct sl_topology *host_find(const struct sl_host *host, const cha
     return NULL;
 }
 
-static bool host_reads_kafka(const struct sl_topology *topology)
+/* Records of exactly-once Kafka sinks are part of the transaction that the topology's own source commits. */
+static const char *host_rides_kafka(const struct sl_topology *topology)
 {
     for (uint32_t c = 0; c < topology->components_count; c++)
-        if (topology->components[c].role == SL_SOURCE &&
-            (((const struct sl_source_kind *)(const void *)topology->components[c].head)->flags & SL_SOURCE_KAFKA) != 0)
-            return true;
-    return false;
+        if (topology->components[c].role == SL_SINK &&
+            (sl_sink_flags_of((const struct sl_sink_kind *)(const void *)topology->components[c].head,
+                              topology->components[c].config) & SL_SINK_NEEDS_KAFKA_COMMIT) != 0)
+            return topology->components[c].name;
+    return NULL;
 }
 
 /* Its shares, its commit log and its flush numbers are the topology's. */
@@ -339,10 +341,11 @@ static int host_replay_may(const struct sl_host *host, const struct host_topolog
 {
     if (host->settings.spool == NULL || host->draining || !host->started)
         return sl_fail(err, SL_E_STOPPED, SL_REMEDY_RETRY, 0, "the process is ending, or has not started yet");
-    if (host_reads_kafka(at->topology))
+    if (host_rides_kafka(at->topology) != NULL)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
-                       "topology %s reads Kafka: its letters cannot be replayed by this version; produce their raw bytes to its input topic",
-                       at->topology->name);
+                       "topology %s: sink %s is exactly_once, and its records are committed with Kafka's offsets alone; produce the letters' "
+                       "raw bytes to the topology's input topic",
+                       at->topology->name, host_rides_kafka(at->topology));
     return 0;
 }
 
@@ -403,7 +406,7 @@ static void host_replay_again(struct sl_host *host, struct host_topology *at)
     char path[4096];
 
     (void)snprintf(path, sizeof(path), "%s/spool/" SL_REPLAY_TOPIC "%s", host->data_dir.path, at->topology->name);
-    if (host->settings.spool == NULL || host->fs->stat(host->fs, path, &stat) != 0 || host_reads_kafka(at->topology))
+    if (host->settings.spool == NULL || host->fs->stat(host->fs, path, &stat) != 0 || host_rides_kafka(at->topology) != NULL)
         return;
     if (sl_host_replay(host, at->topology->name, &err) != 0)
         host->settings.log(host->settings.user, at->topology->name, &err, "replay");
@@ -416,14 +419,15 @@ struct sl_spool *sl_host_spool(struct sl_host *host)
 
 int sl_host_start(struct sl_host *host, struct sl_err *err)
 {
-    for (uint32_t w = 0; w < host->workers_count; w++)
-        if (sl_worker_start(host->workers[w], err) != 0)
-            return -(int)err->code;
     (void)pthread_mutex_lock(&host->replay_lock);
     host->started = true;
     (void)pthread_mutex_unlock(&host->replay_lock);
+    /* First: what a replay had committed is renamed before a topology that knows nothing of it clears temporaries away. */
     for (uint32_t t = 0; t < host->topologies_count && !host->settings.replay_only; t++)
         host_replay_again(host, &host->topologies[t]);
+    for (uint32_t w = 0; w < host->workers_count; w++)
+        if (sl_worker_start(host->workers[w], err) != 0)
+            return -(int)err->code;
     return 0;
 }
 

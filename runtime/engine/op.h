@@ -191,6 +191,8 @@ struct sl_sink_kind {
     /* FLUSHED: the id of the zone of (group, sink), 32 hex digits, told once before redo() and the first submit (rule C6); clerk
      * thread or start. Refuses a place that belongs to another zone. NULL: the sink has no zone. */
     int (*zone)(void *self, const char *zone_id, struct sl_err *err);
+    /* The id of the zone that lies at the sink's place, for a slot whose commits are not where that was made (replay.h): 1; 0: none. */
+    int (*zone_known)(void *self, char ret_zone[33], struct sl_err *err);
     /* Bytes that it can take now; 0 stops the slot's polling (back-pressure). NULL: always takes. */
     uint64_t (*credit)(void *self);
     /* Takes the parcel whole. Non-zero: it failed and has abandoned everything not yet committed; the engine reads again

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/engine/slot/replay.h"
 #include "runtime/engine/slot/slot_private.h"
 
 enum { RECOVER_NUMBER_EPOCH_SHIFT = 32 };
@@ -55,6 +56,12 @@ static void recover_keep(struct recover_list *list, struct recover_part part, st
     list->items[list->count++] = part;
 }
 
+/* A slot that replays letters into the zones of a topology that commits to Kafka: its flushes are here, and nobody else redoes them. */
+static bool recover_is_apart(const struct sl_slot *slot)
+{
+    return slot->shared->replay && sl_replay_is_apart(slot->topology);
+}
+
 static void recover_zone(struct recover_list *list, const struct sl_commit_key *found, struct sl_slice value)
 {
     const struct sl_slot *slot = list->slot;
@@ -77,7 +84,7 @@ static int recover_each(void *user, struct sl_slice key, struct sl_slice value)
         return 0;
     if (found.kind == SL_KEY_ZONE)
         recover_zone(list, &found, value);
-    if (found.kind != SL_KEY_FLUSH || slot->index != 0)
+    if (found.kind != SL_KEY_FLUSH || (slot->index != 0 && !recover_is_apart(slot)))
         return 0;
     part.foreign = strcmp(found.node, slot->shared->node) != 0;
     if (strcmp(found.group, sl_slot_group(slot)) != 0 || strlen(found.node) >= sizeof(part.node) ||
@@ -173,6 +180,18 @@ static int recover_flushes(struct sl_slot *slot, struct recover_list *list, stru
     return status;
 }
 
+/* The zone was made by the topology's own commits; its folders hold it (rule C6), and the topology's start compares them. */
+static int recover_zone_known(const struct sl_slot_sink *sink, char zone[33], struct sl_err *err)
+{
+    int found = sink->kind->zone_known == NULL ? 0 : sink->kind->zone_known(sink->self, zone, err);
+
+    if (found < 0)
+        return found;
+    return found == 1 ? 0
+                      : sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                                "there is no landing zone yet; let the topology run once before letters are replayed into it");
+}
+
 static int recover_zones(struct sl_slot *slot, struct recover_list *list, struct sl_err *err)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
@@ -181,6 +200,8 @@ static int recover_zones(struct sl_slot *slot, struct recover_list *list, struct
         uint64_t random[2] = {slot->zone_random[0] + s, slot->zone_random[1] ^ s};
         if (!sink->needs_zone)
             continue;
+        if (list->zones[s][0] == '\0' && recover_is_apart(slot) && recover_zone_known(sink, list->zones[s], err) != 0)
+            return sl_while(err, "sink %s", name);
         if ((list->zones[s][0] == '\0' && sl_domain_zone(slot->domain, sl_slot_group(slot), name, random, list->zones[s], err) != 0) ||
             sink->kind->zone(sink->self, list->zones[s], err) != 0)
             return sl_while(err, "sink %s", name);

@@ -93,6 +93,17 @@ static uint32_t replay_around(const struct sl_topology *topology, uint32_t sourc
     return UINT32_MAX;
 }
 
+bool sl_replay_is_apart(const struct sl_topology *topology)
+{
+    for (uint32_t c = 0; c < topology->components_count; c++) {
+        const struct sl_component *component = &topology->components[c];
+        if ((component->role == SL_SOURCE || component->role == SL_PAST) &&
+            (((const struct sl_source_kind *)(const void *)component->head)->flags & SL_SOURCE_KAFKA) != 0)
+            return true;
+    }
+    return false;
+}
+
 int sl_replay_way(const struct sl_topology *topology, const char *stage, const char *source, struct sl_err *err)
 {
     uint32_t at = replay_find(topology, sl_slice_of(stage)), from = replay_find(topology, sl_slice_of(source)), sink;

@@ -3,7 +3,8 @@
  *
  * It is a slot of a topology of its own, made of the other (sl_replay_topology): the same operators and sinks, but the sources are
  * SL_PAST, only the beginnings of trees, and one spool source "@replay" is read. It commits to the same local commit log, under
- * the same group, as a partition of its own: marks and flushes are exact as any. A record's headers say what it was:
+ * the same group, as a partition of its own: marks and flushes are exact as any. Where the topology itself commits to Kafka, the
+ * local log is this slot's alone: it takes the zone's id from the folder, and redoes its own flushes before the topology's slots start. A record's headers say what it was:
  *   sluice-replay         STAGE LF SOURCE LF MODE: where it goes on; MODE 1: the body is not what the source had read (a sink refused
  *                         it, or a stage had derived it), so on the way to the stage only parse stages run
  *   sluice-replay-origin  origin.h; with sluice-replay-sub, decimal, where a stage had derived it
@@ -42,6 +43,8 @@ struct sl_slot_replay { /* of the batch under way */
 /* The topology that replays another's letters; freed by free(), before the other. spool: the registry's kind of that name.
  * NULL: no memory. */
 struct sl_topology *sl_replay_topology(const struct sl_topology *topology, const struct sl_head *spool);
+/* Whether the topology commits to Kafka while its letters, replayed, are committed here (of either topology). */
+bool sl_replay_is_apart(const struct sl_topology *topology);
 /* 0, or why a letter of this stage cannot be replayed into the topology. */
 int sl_replay_way(const struct sl_topology *topology, const char *stage, const char *source, struct sl_err *err);
 
