@@ -19,7 +19,7 @@ cp -r "$root/docs/plugin" "$work/source" # nothing else of the repository is in 
 build() {
     local name=$1
     shift
-    if ! { cmake -S "$work/source" -B "$work/build-$name" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Release \
+    if ! { cmake -G Ninja -S "$work/source" -B "$work/build-$name" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Release \
         -DMASK_DEFINITIONS="$(IFS=';' && echo "$*")" && cmake --build "$work/build-$name"; } >"$work/build.log" 2>&1; then
         cat "$work/build.log" >&2
         die "$name was not built"

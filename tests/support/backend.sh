@@ -6,7 +6,8 @@
 #   configure N   fills $dir/N, the folder in which process N runs (1..$count)
 #   launch N      called in that folder: executes the server
 #   address N     prints where its clients go
-# and ends with: main "$@". Commands of its own go into a function named command_NAME.
+# and, where it keeps anything outside its folder, cleanup. It ends with: main "$@". Commands of its own go into functions named
+# command_NAME.
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 : "${name:?}" "${port:?}" "${count:?}" "${ready_line:?}"
@@ -97,6 +98,7 @@ up() {
 down() {
     [ -f "$dir/state" ] || return 0
     for n in $(seq "$count"); do ! runs "$n" || { signal KILL "$n"; ended "$n"; }; done
+    [ "$(type -t cleanup)" != function ] || cleanup
     rm -r "$dir"
 }
 
