@@ -30,20 +30,6 @@ struct set_stage {
     uint64_t no_value;
 };
 
-static int set_names(const struct set_config *config, struct sl_field_names *ret_names, struct sl_err *err)
-{
-    const char **texts = calloc((size_t)config->fields.count + 1, sizeof(*texts));
-    int rc;
-
-    if (texts == NULL)
-        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for %u fields", config->fields.count);
-    for (uint32_t i = 0; i < config->fields.count; i++)
-        texts[i] = config->fields.items[i].name;
-    rc = sl_field_names_parse("fields", texts, config->fields.count, ret_names, err);
-    free(texts);
-    return rc;
-}
-
 static int set_check(const void *config, struct sl_err *err)
 {
     const struct set_config *set = config;
@@ -52,7 +38,7 @@ static int set_check(const void *config, struct sl_err *err)
 
     if (set->fields.count == 0)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "fields: there is nothing to set; write { environment: production }");
-    rc = set_names(set, &names, err);
+    rc = sl_field_names_of_keys("fields", &set->fields, &names, err);
     if (rc != 0)
         return rc;
     sl_field_names_fini(&names);
@@ -95,7 +81,7 @@ static int set_open(void *self, const struct sl_api *api, const void *config, st
     struct set_stage *stage = self;
     const struct set_config *set = config;
     struct sl_field_names fields;
-    int rc = set_names(set, &fields, err);
+    int rc = sl_field_names_of_keys("fields", &set->fields, &fields, err);
 
     memset(stage, 0, sizeof(*stage));
     stage->magic = SET_MAGIC;

@@ -10,6 +10,7 @@
 #ifndef SL_OPERATORS_STAGES_EDIT_FIELDS_H
 #define SL_OPERATORS_STAGES_EDIT_FIELDS_H
 
+#include "runtime/config/field.h"
 #include "runtime/config/name.h"
 #include "runtime/engine/batch.h"
 
@@ -56,6 +57,8 @@ struct sl_field_names {
 };
 int sl_field_names_parse(const char *setting, const char *const *texts, uint32_t count, struct sl_field_names *ret_names,
                          struct sl_err *err);
+/* The same of a map's keys. */
+int sl_field_names_of_keys(const char *setting, const struct sl_map *map, struct sl_field_names *ret_names, struct sl_err *err);
 void sl_field_names_fini(struct sl_field_names *names);
 
 #endif

@@ -1,6 +1,7 @@
 /* names.c: the fields that settings of editing stages name.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,4 +71,18 @@ void sl_field_names_fini(struct sl_field_names *names)
     free(names->names);
     free(names->paths);
     *names = (struct sl_field_names){NULL, NULL, 0};
+}
+
+int sl_field_names_of_keys(const char *setting, const struct sl_map *map, struct sl_field_names *ret_names, struct sl_err *err)
+{
+    const char **texts = calloc((size_t)map->count + 1, sizeof(*texts));
+    int rc;
+
+    if (texts == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for %u fields", map->count);
+    for (uint32_t i = 0; i < map->count; i++)
+        texts[i] = map->items[i].name;
+    rc = sl_field_names_parse(setting, texts, map->count, ret_names, err);
+    free(texts);
+    return rc;
 }

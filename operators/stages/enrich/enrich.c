@@ -53,20 +53,6 @@ struct enrich_stage {
 
 /* ---- settings ---- */
 
-static int enrich_names(const struct enrich_config *config, struct sl_field_names *ret_names, struct sl_err *err)
-{
-    const char **texts = calloc((size_t)config->fields.count + 1, sizeof(*texts));
-    int rc;
-
-    if (texts == NULL)
-        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for %u fields", config->fields.count);
-    for (uint32_t i = 0; i < config->fields.count; i++)
-        texts[i] = config->fields.items[i].name;
-    rc = sl_field_names_parse("fields", texts, config->fields.count, ret_names, err);
-    free(texts);
-    return rc;
-}
-
 /* columns: room for config->fields.count. */
 static struct sl_table_want enrich_want(const struct enrich_config *config, const char **columns)
 {
@@ -117,7 +103,7 @@ static int enrich_check(const void *config, struct sl_err *err)
     if (enrich->fields.count == 0 || enrich->fields.count >= SL_TABLE_COLUMNS)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "fields: name 1 to %d fields and the table's columns they come from, such as { team: team }",
                        SL_TABLE_COLUMNS - 1);
-    rc = enrich_names(enrich, &names, err);
+    rc = sl_field_names_of_keys("fields", &enrich->fields, &names, err);
     if (rc != 0)
         return rc;
     sl_field_names_fini(&names);
@@ -181,7 +167,7 @@ static int enrich_open(void *self, const struct sl_api *api, const void *config,
 {
     struct enrich_stage *stage = self;
     struct sl_field_names fields;
-    int rc = enrich_names(config, &fields, err);
+    int rc = sl_field_names_of_keys("fields", &((const struct enrich_config *)config)->fields, &fields, err);
 
     memset(stage, 0, sizeof(*stage));
     stage->magic = ENRICH_MAGIC;
