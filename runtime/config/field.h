@@ -38,7 +38,14 @@ struct sl_named_cond { const char *name; struct sl_cond *cond; };
 struct sl_named_conds { const struct sl_named_cond *items; uint32_t count; };
 struct sl_secret { const char *env, *file, *plain; }; /* exactly one is set; resolved by sl_secret_resolve at use */
 
-enum sl_field_flags { SL_F_REQUIRED = 1, SL_F_OUTDATED = 2 };
+enum sl_field_flags {
+    SL_F_REQUIRED = 1,
+    SL_F_OUTDATED = 2,
+    SL_F_IN_PLACE = 4,    /* input path: the file changes while it is used (tables that are read again, certificates): a kept version
+                           * reads it where it was, and its own copy only where that is gone */
+    SL_F_NOT_KEPT = 8,    /* input path, with SL_F_IN_PLACE: no copy is made (keys) */
+    SL_F_BELOW_BASE = 16, /* strings: paths below the folder of the topology's file, which are not copied: logs */
+};
 
 struct sl_field {
     const char *name; /* NULL ends the list */

@@ -7,8 +7,9 @@
 #include "runtime/config/diag.h"
 #include "runtime/config/kind.h"
 
-/* SL_PAST: made by the engine only: a source that is not read (slot/replay.h). */
-enum sl_role { SL_SOURCE, SL_OPERATOR, SL_SINK, SL_PAST };
+/* SL_PAST: made by the engine only: a source that is not read (slot/replay.h). SL_GONE: made by engine/merge.c only: a component that a
+ * newer version of the topology has no more; it has a name and nothing else (head and config are NULL). */
+enum sl_role { SL_SOURCE, SL_OPERATOR, SL_SINK, SL_PAST, SL_GONE };
 enum sl_when_full { SL_FULL_WAIT, SL_FULL_SPOOL, SL_FULL_DEFER, SL_FULL_SHED };
 struct sl_encoding; /* encoding.h */
 
@@ -24,6 +25,7 @@ struct sl_sink_common {
     bool refused_drop;   /* on_refused: drop */
     uint64_t deadline_ns; /* retry.deadline; 0: none */
     uint64_t batch_bytes, batch_records, batch_every_ns; /* of a request */
+    const char *was; /* the sink's name in the version before: marks, zone and queue go on under the new one. NULL: none */
 };
 
 struct sl_input {
@@ -40,6 +42,19 @@ struct sl_component {
     struct sl_input *inputs;
     uint32_t inputs_count;
     uint32_t line, column;
+    /* Of all that its behaviour depends on but its inputs: type, settings with ${VAR} filled in, what every sink has, the connection it
+     * names, and what its files and secrets hold at this moment. Not of its name nor of where the topology lies, unless it reads
+     * files below that folder (SL_F_BELOW_BASE). Of two loads in one process: equal means that an open instance may stay. */
+    uint64_t digest;
+};
+
+/* A file that a setting names (SL_F_INPUT_PATH). */
+struct sl_input_file {
+    const char *setting; /* "operators.enrich.script" */
+    const char *written; /* as the topology says it */
+    const char *path;    /* where it was read */
+    const char *kept;    /* its name in a generation's folder; NULL: not copied (SL_F_NOT_KEPT), or an earlier row copies it */
+    uint64_t digest;     /* of its content; 0: it could not be read */
 };
 
 struct sl_connection { /* of sluice.yaml or inline */
@@ -54,8 +69,10 @@ struct sl_connection { /* of sluice.yaml or inline */
 enum sl_commit_mode { SL_COMMIT_AUTO, SL_COMMIT_TRANSACTION, SL_COMMIT_OFFSETS };
 
 struct sl_topology {
-    const char *name, *path, *base_dir;
-    struct sl_component *components; /* sources, then operators in an order where inputs come first, then sinks */
+    const char *name, *path;
+    const char *base_dir; /* the folder where the topology was deployed from: sources' files are relative to it */
+    struct sl_component *components; /* as loaded: sources, then operators in an order where inputs come first, then
+                                      * sinks. As merged (engine/merge.h): in no order, rows of role SL_GONE between them */
     uint32_t components_count, sources_count, operators_count, sinks_count;
     int dead_letters; /* component index of the dead-letter sink (role SL_SINK, no inputs); always one, default files dir: dead */
     uint64_t memory_bytes; /* 0: an equal part of the process's */
@@ -66,7 +83,14 @@ struct sl_topology {
     const struct sl_connection *connections; /* those of the process file */
     uint32_t connections_count;
     uint64_t max_age_ns, max_future_ns; /* rule A5 */
-    uint64_t digest; /* of the resolved configuration */
+    /* Which version it is: of the resolved configuration and of what the files hold that travel with it (scripts, plugins, schemas).
+     * Not of what changes in place while it runs (secrets, certificates, tables that are read again): a restart after a rotated
+     * certificate finds the same version. Not of base_dir. */
+    uint64_t digest;
+    uint64_t digest_now; /* and of those as well: a deployment changes nothing where both are equal */
+    const struct sl_input_file *inputs; /* in the order of components' names, each kind's rows in theirs */
+    uint32_t inputs_count;
+    struct sl_strings sets; /* it was loaded with: "PATH=VALUE" */
 };
 
 struct sl_process_config; /* process.h */
@@ -75,6 +99,12 @@ struct sl_process_config; /* process.h */
  * 0 and *ret_topology only when none is an error. process may be NULL (defaults). */
 int sl_topology_load(const char *path, const struct sl_registry *registry, const struct sl_process_config *process,
                      struct sl_diags *diags, struct sl_topology **ret_topology);
+/* And with some settings said otherwise (set.h): sets are PATH=VALUE, such as operators.enrich.script=v2.lua; the last of a path wins. */
+int sl_topology_load_set(const char *path, const struct sl_strings *sets, const struct sl_registry *registry,
+                         const struct sl_process_config *process, struct sl_diags *diags, struct sl_topology **ret_topology);
+/* Of a generation's folder, see kept.h. */
+int sl_topology_load_kept(const char *dir, const struct sl_registry *registry, const struct sl_process_config *process,
+                          struct sl_diags *diags, struct sl_topology **ret_topology);
 struct sl_topology *sl_topology_free(struct sl_topology *topology);
 
 /* The memory split of DESIGN.md 4.7. */
