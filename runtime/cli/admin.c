@@ -17,6 +17,7 @@
 
 struct admin_request {
     struct sl_host *host;
+    const struct sl_control_who *who;
     const struct sl_yaml *body;
     struct sl_json_out *out; /* inside the answer's object */
 };
@@ -142,9 +143,10 @@ static int admin_run(struct admin_request *request, int (*run)(struct admin_requ
     return status == 0 ? 0 : -1;
 }
 
-int sl_admin_command(struct sl_host *host, const char *name, const char *body, struct sl_buf *json)
+int sl_admin_command(const struct sl_admin *admin, const struct sl_control_who *who, const char *name, const char *body,
+                     struct sl_buf *json)
 {
-    struct admin_request request = {.host = host};
+    struct admin_request request = {.host = admin->host, .who = who};
 
     for (size_t i = 0; i < sizeof(admin_commands) / sizeof(admin_commands[0]); i++)
         if (strcmp(admin_commands[i].name, name) == 0)

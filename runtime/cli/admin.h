@@ -8,11 +8,17 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/err.h"
 
-struct sl_host;
 struct sl_cli;
+struct sl_control_who;
+struct sl_host;
+
+struct sl_admin { /* what commands are about; borrowed */
+    struct sl_host *host;
+};
 
 /* As sl_control_source.command: 0 json is the answer, 1 no such command, < 0 failed, json = {"error": "…"}. */
-int sl_admin_command(struct sl_host *host, const char *name, const char *body, struct sl_buf *json);
+int sl_admin_command(const struct sl_admin *admin, const struct sl_control_who *who, const char *name, const char *body,
+                     struct sl_buf *json);
 
 /* The client's side: posts `body`, a JSON object, and prints the answer's "said", or the whole answer with --json. Returns an
  * enum sl_exit. */

@@ -157,10 +157,10 @@ static int run_ready(void *user, char *why, size_t bytes)
     return run_look(run, true, why, bytes);
 }
 
-static int run_command(void *user, const char *path, const char *body, struct sl_buf *json)
+static int run_command(void *user, const struct sl_control_who *who, const char *path, const char *body, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_admin_command(run->host, path, body, json);
+    return sl_admin_command(&(struct sl_admin){.host = run->host}, who, path, body, json);
 }
 
 static int run_tap(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json)
@@ -171,7 +171,7 @@ static int run_tap(void *user, const char *path, struct sl_control_stream **ret_
 
 static int run_open_control(struct run *run, struct sl_err *err)
 {
-    struct sl_control_source source = {run, run_status, run_metrics, run_healthy, run_ready, run_command, run_tap};
+    struct sl_control_source source = {run, run_status, run_metrics, run_healthy, run_ready, run_command, run_tap, NULL};
     struct sl_control_settings settings = {run->socket, run->process->control_listen, NULL};
     char *token = NULL;
     int status;

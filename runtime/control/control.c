@@ -1,7 +1,7 @@
 /* control.c: routes requests to the process and answers them, on libmicrohttpd's own threads.
  *
- * A request goes: control_handle (once per piece) -> control_admit (who asks) -> body collected -> control_answer (route, call the
- * source under the lock, one response). Ownership: the request struct lives in the connection's context and is freed by
+ * A request goes: control_handle (once per piece) -> body collected -> control_who and control_admit (who asks, and may they) ->
+ * control_answer (route, call the source under the route's lock, one response). Ownership: the request struct lives in the connection's context and is freed by
  * control_completed, which libmicrohttpd calls once for every request that got a context.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/control/control.h"
@@ -31,7 +31,7 @@ struct control_place { /* one listening socket and its thread */
 struct sl_control {
     uint32_t magic;
     struct sl_control_source source;
-    pthread_mutex_t lock; /* around every call into source */
+    pthread_mutex_t locks[2]; /* around every call into source: of questions, of commands */
     struct control_place places[2];
     char *socket, *token;
     uint64_t device, inode;
@@ -42,6 +42,13 @@ struct sl_control {
 struct control_request {
     struct sl_buf body;
     bool too_large;
+};
+
+struct control_asked { /* what a route needs of a request */
+    const char *path; /* behind the route's own */
+    const char *body;
+    const struct sl_control_who *who; /* trusted only */
+    bool trusted;
 };
 
 struct control_response {
@@ -75,37 +82,28 @@ static void control_fail(struct control_response *response, unsigned status, con
 
 /* ---- routes ---- */
 
-static void route_page(struct sl_control *control, const char *path, const char *body, bool trusted,
-                       struct control_response *response)
+static void route_page(struct sl_control *control, const struct control_asked *asked, struct control_response *response)
 {
     (void)control;
-    (void)path;
-    (void)body;
-    (void)trusted;
+    (void)asked;
     response->type = "text/html; charset=utf-8";
     sl_buf_text(&response->body, sl_control_page);
 }
 
-static void route_status(struct sl_control *control, const char *path, const char *body, bool trusted,
-                         struct control_response *response)
+static void route_status(struct sl_control *control, const struct control_asked *asked, struct control_response *response)
 {
     const struct sl_control_source *source = &control->source;
-    (void)path;
-    (void)body;
-    (void)trusted;
+    (void)asked;
     if (source->status == NULL)
         control_fail(response, MHD_HTTP_NOT_FOUND, "this process offers no status");
     else if (source->status(source->user, &response->body) != 0)
         control_fail(response, MHD_HTTP_SERVICE_UNAVAILABLE, "the status cannot be had now");
 }
 
-static void route_metrics(struct sl_control *control, const char *path, const char *body, bool trusted,
-                          struct control_response *response)
+static void route_metrics(struct sl_control *control, const struct control_asked *asked, struct control_response *response)
 {
     const struct sl_control_source *source = &control->source;
-    (void)path;
-    (void)body;
-    (void)trusted;
+    (void)asked;
     response->type = "text/plain; version=0.0.4; charset=utf-8";
     if (source->metrics == NULL)
         control_fail(response, MHD_HTTP_NOT_FOUND, "this process offers no metrics");
@@ -125,28 +123,20 @@ static void control_probe(int (*ask)(void *user, char *why, size_t bytes), void 
         control_fail(response, MHD_HTTP_SERVICE_UNAVAILABLE, trusted && why[0] != '\0' ? why : "not now");
 }
 
-static void route_healthz(struct sl_control *control, const char *path, const char *body, bool trusted,
-                          struct control_response *response)
+static void route_healthz(struct sl_control *control, const struct control_asked *asked, struct control_response *response)
 {
-    (void)path;
-    (void)body;
-    control_probe(control->source.healthy, control->source.user, trusted, response);
+    control_probe(control->source.healthy, control->source.user, asked->trusted, response);
 }
 
-static void route_readyz(struct sl_control *control, const char *path, const char *body, bool trusted,
-                         struct control_response *response)
+static void route_readyz(struct sl_control *control, const struct control_asked *asked, struct control_response *response)
 {
-    (void)path;
-    (void)body;
-    control_probe(control->source.ready, control->source.user, trusted, response);
+    control_probe(control->source.ready, control->source.user, asked->trusted, response);
 }
 
-static void route_command(struct sl_control *control, const char *path, const char *body, bool trusted,
-                          struct control_response *response)
+static void route_command(struct sl_control *control, const struct control_asked *asked, struct control_response *response)
 {
     const struct sl_control_source *source = &control->source;
-    (void)trusted;
-    int status = source->command != NULL ? source->command(source->user, path, body, &response->body) : 1;
+    int status = source->command != NULL ? source->command(source->user, asked->who, asked->path, asked->body, &response->body) : 1;
     if (status > 0)
         control_fail(response, MHD_HTTP_NOT_FOUND, "no such command");
     else if (status < 0 && response->body.bytes == 0)
@@ -155,36 +145,48 @@ static void route_command(struct sl_control *control, const char *path, const ch
         response->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-static void route_tap(struct sl_control *control, const char *path, const char *body, bool trusted,
-                      struct control_response *response)
+/* A stream, or why there is none. */
+static void control_offer(const struct sl_control_source *source, const struct control_asked *asked, struct control_response *response,
+                          int (*offer)(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json),
+                          unsigned refused)
 {
-    const struct sl_control_source *source = &control->source;
-    (void)body;
-    (void)trusted;
     response->type = "application/x-ndjson";
-    if (source->tap == NULL)
-        control_fail(response, MHD_HTTP_NOT_FOUND, "this process offers no taps");
-    else if (source->tap(source->user, path, &response->stream, &response->body) != 0) {
-        response->status = MHD_HTTP_FORBIDDEN;
+    if (offer == NULL)
+        control_fail(response, MHD_HTTP_NOT_FOUND, "this process offers no such stream");
+    else if (offer(source->user, asked->path, &response->stream, &response->body) != 0) {
+        response->status = refused;
         response->type = control_json;
     }
+}
+
+static void route_tap(struct sl_control *control, const struct control_asked *asked, struct control_response *response)
+{
+    control_offer(&control->source, asked, response, control->source.tap, MHD_HTTP_FORBIDDEN);
+}
+
+static void route_watch(struct sl_control *control, const struct control_asked *asked, struct control_response *response)
+{
+    control_offer(&control->source, asked, response, control->source.watch, MHD_HTTP_NOT_FOUND);
 }
 
 struct control_route {
     const char *method, *path; /* a path that ends in '/' (but "/" itself) is a prefix */
     bool open;                 /* needs no token */
-    void (*handler)(struct sl_control *control, const char *path, const char *body, bool trusted,
-                    struct control_response *response);
+    void (*handler)(struct sl_control *control, const struct control_asked *asked, struct control_response *response);
+    int lock; /* CONTROL_ASKS or CONTROL_ORDERS */
 };
 
+enum { CONTROL_ASKS, CONTROL_ORDERS };
+
 static const struct control_route control_routes[] = {
-    {"GET", "/", true, route_page},
-    {"GET", "/status", false, route_status},
-    {"GET", "/metrics", false, route_metrics},
-    {"GET", "/healthz", true, route_healthz},
-    {"GET", "/readyz", true, route_readyz},
-    {"POST", "/command/", false, route_command},
-    {"GET", "/tap/", false, route_tap},
+    {"GET", "/", true, route_page, CONTROL_ASKS},
+    {"GET", "/status", false, route_status, CONTROL_ASKS},
+    {"GET", "/metrics", false, route_metrics, CONTROL_ASKS},
+    {"GET", "/healthz", true, route_healthz, CONTROL_ASKS},
+    {"GET", "/readyz", true, route_readyz, CONTROL_ASKS},
+    {"POST", "/command/", false, route_command, CONTROL_ORDERS},
+    {"GET", "/tap/", false, route_tap, CONTROL_ASKS},
+    {"GET", "/watch/", false, route_watch, CONTROL_ASKS},
 };
 
 static const struct control_route *control_find(const char *path, const char **ret_rest)
@@ -217,13 +219,16 @@ static bool control_same_token(const char *given, const char *token)
     return differ == 0;
 }
 
-static bool control_trusted(const struct control_place *place, struct MHD_Connection *connection)
+/* Trusted, and who it is; untrusted: who is not told. */
+static bool control_who(const struct control_place *place, struct MHD_Connection *connection, struct sl_control_who *ret_who)
 {
     if (place->local) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        return info != NULL && sl_listen_peer_allowed(info->connect_fd);
+        return info != NULL && sl_listen_peer_allowed(info->connect_fd) && sl_listen_peer(info->connect_fd, ret_who);
     }
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const char *given = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    sl_listen_from(info != NULL ? info->client_addr : NULL, ret_who);
     return given != NULL && strncmp(given, "Bearer ", 7) == 0 && control_same_token(given + 7, place->control->token);
 }
 
@@ -319,24 +324,24 @@ static enum MHD_Result control_send(struct sl_control *control, struct MHD_Conne
     return result;
 }
 
-static void control_answer(struct control_place *place, const char *path, const char *method,
-                           const struct control_request *request, bool trusted, struct control_response *response)
+static void control_answer(struct control_place *place, struct control_asked *asked, const char *path, const char *method,
+                           const struct control_request *request, struct control_response *response)
 {
-    const char *rest;
-    const struct control_route *route = control_find(path, &rest);
-    if (!control_admit(place, trusted, route, response)) {
+    const struct control_route *route = control_find(path, &asked->path);
+    if (!control_admit(place, asked->trusted, route, response)) {
         return;
     } else if (route == NULL) {
-        control_fail(response, MHD_HTTP_NOT_FOUND, "no such path; GET / /status /metrics /healthz /readyz /tap/TOPOLOGY/STAGE, POST /command/NAME");
+        control_fail(response, MHD_HTTP_NOT_FOUND,
+                     "no such path; GET / /status /metrics /healthz /readyz /tap/TOPOLOGY/STAGE /watch/TOPOLOGY, POST /command/NAME");
     } else if (!control_method_fits(route, method)) {
         response->allow = route->method;
         control_fail(response, MHD_HTTP_METHOD_NOT_ALLOWED, strcmp(route->method, "GET") == 0 ? "only GET" : "only POST");
     } else if (request->too_large) {
         control_fail(response, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than 1 MiB");
     } else {
-        (void)pthread_mutex_lock(&place->control->lock);
-        route->handler(place->control, rest, sl_buf_str(&request->body), trusted, response);
-        (void)pthread_mutex_unlock(&place->control->lock);
+        (void)pthread_mutex_lock(&place->control->locks[route->lock]);
+        route->handler(place->control, asked, response);
+        (void)pthread_mutex_unlock(&place->control->locks[route->lock]);
     }
 }
 
@@ -365,7 +370,9 @@ static enum MHD_Result control_handle(void *user, struct MHD_Connection *connect
         return MHD_YES;
     }
     struct control_response response = {.status = MHD_HTTP_OK, .type = control_json};
-    control_answer(place, path, method, request, control_trusted(place, connection), &response);
+    struct sl_control_who who = {.text = ""};
+    struct control_asked asked = {.body = sl_buf_str(&request->body), .who = &who, .trusted = control_who(place, connection, &who)};
+    control_answer(place, &asked, path, method, request, &response);
     return control_send(place->control, connection, &response);
 }
 
@@ -443,7 +450,8 @@ int sl_control_open(const struct sl_control_settings *settings, const struct sl_
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
     control->magic = CONTROL_MAGIC;
     control->source = *source;
-    (void)pthread_mutex_init(&control->lock, NULL);
+    (void)pthread_mutex_init(&control->locks[CONTROL_ASKS], NULL);
+    (void)pthread_mutex_init(&control->locks[CONTROL_ORDERS], NULL);
     if (settings->socket != NULL)
         status = control_open_socket(control, settings->socket, err);
     if (status == 0 && settings->listen != NULL)
@@ -468,7 +476,8 @@ struct sl_control *sl_control_close(struct sl_control *control)
     for (size_t i = 0; i < sizeof(control->places) / sizeof(control->places[0]); i++)
         if (control->places[i].daemon != NULL)
             MHD_stop_daemon(control->places[i].daemon);
-    (void)pthread_mutex_destroy(&control->lock);
+    (void)pthread_mutex_destroy(&control->locks[CONTROL_ASKS]);
+    (void)pthread_mutex_destroy(&control->locks[CONTROL_ORDERS]);
     if (control->token != NULL)
         explicit_bzero(control->token, strlen(control->token));
     free(control->token);

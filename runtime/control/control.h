@@ -1,15 +1,17 @@
 /* control.h: the control server: HTTP/1.1 and JSON on a Unix socket and, if asked for, on TCP behind a bearer token.
  *
- * Threads: one a listening place and one a connection, made here; calls into the source come from them, one at a time (a lock inside), so a source
- * must hand over to the engine's threads by itself; streams are read outside it. Close returns after the last of them.
- * Routes: GET / (a page that shows the status), /status (JSON), /metrics (Prometheus text), /healthz, /readyz; POST /command/NAME; GET /tap/TOPOLOGY/STAGE[/RATE]:
- * a stream of lines, an empty one each second in which nothing came.
+ * Threads: one a listening place and one a connection, made here; questions come from them one at a time (a lock inside), and so do
+ * commands (another one: what a command waits for keeps no probe waiting). So a source must hand over to the engine's threads by itself;
+ * streams are read outside both. Close returns after the last of them.
+ * Routes: GET / (a page that shows the status), /status (JSON), /metrics (Prometheus text), /healthz, /readyz; POST /command/NAME; GET /tap/TOPOLOGY/STAGE[/RATE]
+ * and GET /watch/TOPOLOGY: streams of lines, an empty one each second in which nothing came.
  * Whatever fails is JSON: {"error": "…"} with 400, 401, 403, 404, 405, 413, 500 or 503.
  * Limits: bodies 1 MiB, 64 connections a place, 30 s of silence a connection.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_CONTROL_CONTROL_H
 #define SL_RUNTIME_CONTROL_CONTROL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +19,14 @@
 #include "runtime/base/err.h"
 
 struct sl_control;
+
+/* Who asks: over the socket what the kernel knows of the process at the other end, over TCP where it comes from. */
+struct sl_control_who {
+    char text[64]; /* the user's name, else "uid NUMBER"; or "token ADDRESS" */
+    bool local;    /* the rest holds */
+    uint32_t uid, gid;
+    int32_t pid;
+};
 
 /* An answer without an end: lines as they come. Made by the source, closed by the server. */
 struct sl_control_stream {
@@ -34,9 +44,11 @@ struct sl_control_source {
     int (*ready)(void *user, char *why, size_t bytes);   /* likewise */
     /* path: what stands behind /command/; body: NUL-terminated, "" without one. 0: json is the answer; 1: no such command (404);
      * < 0: it failed, json says how (500, or a default text where json is empty). */
-    int (*command)(void *user, const char *path, const char *body, struct sl_buf *json);
+    int (*command)(void *user, const struct sl_control_who *who, const char *path, const char *body, struct sl_buf *json);
     /* path: what stands behind /tap/. 0, or < 0: refused, json says why (403). */
     int (*tap)(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json);
+    /* path: what stands behind /watch/: a topology, or "" where one runs. 0, or < 0: there is none, json says why (404). */
+    int (*watch)(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json);
 };
 
 struct sl_control_settings {

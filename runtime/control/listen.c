@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "runtime/control/control.h"
 
 enum { LISTEN_BACKLOG = 64, LISTEN_MODE = 0660 };
 
@@ -185,4 +188,33 @@ bool sl_listen_peer_allowed(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0)
         return false;
     return peer.uid == 0 || peer.uid == geteuid() || peer.gid == getegid();
+}
+
+/* A user without a name (of a container, or gone) is told by its number. */
+bool sl_listen_peer(int fd, struct sl_control_who *ret_who)
+{
+    struct ucred peer;
+    struct passwd entry, *found = NULL;
+    char text[4096];
+    socklen_t bytes = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0)
+        return false;
+    *ret_who = (struct sl_control_who){.local = true, .uid = peer.uid, .gid = peer.gid, .pid = peer.pid};
+    if (getpwuid_r(peer.uid, &entry, text, sizeof(text), &found) == 0 && found != NULL && found->pw_name[0] != '\0')
+        (void)snprintf(ret_who->text, sizeof(ret_who->text), "%s", found->pw_name);
+    else
+        (void)snprintf(ret_who->text, sizeof(ret_who->text), "uid %u", (unsigned)peer.uid);
+    return true;
+}
+
+void sl_listen_from(const struct sockaddr *address, struct sl_control_who *ret_who)
+{
+    char host[NI_MAXHOST] = "";
+    socklen_t bytes = address == NULL                     ? 0
+                      : address->sa_family == AF_INET6 ? (socklen_t)sizeof(struct sockaddr_in6)
+                                                       : (socklen_t)sizeof(struct sockaddr_in);
+    *ret_who = (struct sl_control_who){.local = false};
+    if (address == NULL || getnameinfo(address, bytes, host, sizeof(host), NULL, 0, NI_NUMERICHOST) != 0)
+        (void)snprintf(host, sizeof(host), "unknown");
+    (void)snprintf(ret_who->text, sizeof(ret_who->text), "token %.56s", host);
 }

@@ -8,6 +8,9 @@
 
 #include "runtime/base/err.h"
 
+struct sl_control_who; /* control.h */
+struct sockaddr;
+
 /* A bound, listening Unix socket with mode 0660, close-on-exec. A socket file that nobody listens on is removed first; a
  * live one, or a file that is no socket, is refused. ret_device and ret_inode name the file made (sl_unlisten_unix). */
 int sl_listen_unix(const char *path, int *ret_fd, uint64_t *ret_device, uint64_t *ret_inode, struct sl_err *err);
@@ -17,5 +20,9 @@ void sl_unlisten_unix(const char *path, uint64_t device, uint64_t inode);
 int sl_listen_tcp(const char *address, int *ret_fd, uint16_t *ret_port, struct sl_err *err);
 /* May the process at the other end of a Unix connection give orders here? Root, our user, or our group. */
 bool sl_listen_peer_allowed(int fd);
+/* Who is at the other end of a Unix connection: as it was when it connected. False: the kernel does not say. */
+bool sl_listen_peer(int fd, struct sl_control_who *ret_who);
+/* Who holds the token: "token ADDRESS"; address NULL: not known. */
+void sl_listen_from(const struct sockaddr *address, struct sl_control_who *ret_who);
 
 #endif

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,8 @@ struct bench {
     bool healthy, fails;
     char asked[64], body[64];
     size_t body_bytes;
+    struct sl_control_who who;
+    pthread_barrier_t *inside; /* the command "slow" waits here twice */
 };
 
 static int bench_status(void *user, struct sl_buf *json)
@@ -55,18 +58,55 @@ static int bench_healthy(void *user, char *why, size_t bytes)
     return bench->healthy;
 }
 
-static int bench_command(void *user, const char *path, const char *body, struct sl_buf *json)
+static int bench_command(void *user, const struct sl_control_who *who, const char *path, const char *body, struct sl_buf *json)
 {
     struct bench *bench = user;
+    bench->who = *who;
     (void)snprintf(bench->asked, sizeof(bench->asked), "%s", path);
     (void)snprintf(bench->body, sizeof(bench->body), "%s", body);
     bench->body_bytes = strlen(body);
+    if (strcmp(path, "slow") == 0) {
+        (void)pthread_barrier_wait(bench->inside);
+        (void)pthread_barrier_wait(bench->inside);
+    }
     if (strcmp(path, "unknown") == 0)
         return 1;
     if (strcmp(path, "broken") == 0)
         return -1;
     sl_buf_text(json, strcmp(path, "told") == 0 ? "{\"error\":\"told\"}" : "{\"done\":true}");
     return strcmp(path, "told") == 0 ? -1 : 0;
+}
+
+struct bench_stream {
+    struct sl_control_stream stream; /* first */
+    int lines;
+};
+
+static int64_t bench_stream_read(struct sl_control_stream *self, char *to, size_t bytes)
+{
+    struct bench_stream *stream = (struct bench_stream *)(void *)self;
+    assert_true(bytes >= 32);
+    return stream->lines == 3 ? -1 : snprintf(to, bytes, "{\"line\":%d}\n", ++stream->lines);
+}
+
+static void bench_stream_close(struct sl_control_stream *self)
+{
+    free(self);
+}
+
+static int bench_watch(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json)
+{
+    struct bench *bench = user;
+    struct bench_stream *stream = calloc(1, sizeof(*stream));
+    (void)snprintf(bench->asked, sizeof(bench->asked), "%s", path);
+    if (strcmp(path, "nothing") == 0) {
+        free(stream);
+        sl_buf_text(json, "{\"error\":\"no topology nothing\"}");
+        return -1;
+    }
+    stream->stream = (struct sl_control_stream){bench_stream_read, bench_stream_close};
+    *ret_stream = &stream->stream;
+    return 0;
 }
 
 static int bench_open(void **state)
@@ -83,7 +123,8 @@ static int bench_open(void **state)
                                        .metrics = bench_metrics,
                                        .healthy = bench_healthy,
                                        .ready = bench_healthy,
-                                       .command = bench_command};
+                                       .command = bench_command,
+                                       .watch = bench_watch};
     struct sl_control_settings settings = {.socket = bench->path, .listen = "127.0.0.1:0", .token = TOKEN};
     assert_int_equal(sl_control_open(&settings, &source, &bench->control, &err), 0);
     *state = bench;
@@ -215,6 +256,71 @@ static void test_a_command_gets_its_path_and_body(void **state)
     assert_non_null(strstr(answer.data, "{\"error\":"));
     assert_int_equal(ask(bench, "POST", "/command/told", "", &answer), 500);
     assert_non_null(strstr(answer.data, "{\"error\":\"told\"}"));
+    sl_buf_fini(&answer);
+}
+
+static void test_a_command_is_told_who_asks(void **state)
+{
+    struct bench *bench = *state;
+    struct sl_buf answer = {0};
+    const struct passwd *user = getpwuid(geteuid());
+    assert_int_equal(ask(bench, "POST", "/command/x", "", &answer), 200);
+    assert_true(bench->who.local);
+    assert_int_equal(bench->who.uid, geteuid());
+    assert_int_equal(bench->who.gid, getegid());
+    assert_int_equal(bench->who.pid, getpid());
+    if (user != NULL)
+        assert_string_equal(bench->who.text, user->pw_name);
+    assert_int_equal(exchange(connect_tcp(sl_control_port(bench->control)), "POST", "/command/x",
+                              "Authorization: Bearer " TOKEN "\r\n", "", 0, &answer), 200);
+    assert_false(bench->who.local);
+    assert_string_equal(bench->who.text, "token 127.0.0.1");
+    sl_buf_fini(&answer);
+}
+
+static void *ask_slow(void *user)
+{
+    struct sl_buf answer = {0};
+    int status = ask(user, "POST", "/command/slow", "", &answer);
+    sl_buf_fini(&answer);
+    return (void *)(uintptr_t)status; /* NOLINT: a number */
+}
+
+/* A deployment that opens a hanging back-end must not make the process look dead. */
+static void test_a_command_that_takes_long_keeps_no_question_waiting(void **state)
+{
+    struct bench *bench = *state;
+    pthread_barrier_t inside;
+    struct sl_buf answer = {0};
+    pthread_t thread;
+    void *status;
+    (void)pthread_barrier_init(&inside, NULL, 2);
+    bench->inside = &inside;
+    assert_int_equal(pthread_create(&thread, NULL, ask_slow, bench), 0);
+    (void)pthread_barrier_wait(&inside);
+    assert_int_equal(ask(bench, "GET", "/healthz", "", &answer), 200);
+    assert_int_equal(ask(bench, "GET", "/status", "", &answer), 200);
+    assert_int_equal(ask(bench, "GET", "/watch/t", "", &answer), 200);
+    (void)pthread_barrier_wait(&inside);
+    assert_int_equal(pthread_join(thread, &status), 0);
+    assert_int_equal((uintptr_t)status, 200);
+    (void)pthread_barrier_destroy(&inside);
+    sl_buf_fini(&answer);
+}
+
+static void test_what_is_watched_comes_as_lines_until_it_ends(void **state)
+{
+    struct bench *bench = *state;
+    struct sl_buf answer = {0};
+    assert_int_equal(ask(bench, "GET", "/watch/orders", "", &answer), 200);
+    assert_string_equal(bench->asked, "orders");
+    assert_non_null(strstr(answer.data, "application/x-ndjson"));
+    assert_non_null(strstr(answer.data, "{\"line\":1}"));
+    assert_non_null(strstr(answer.data, "{\"line\":3}"));
+    assert_int_equal(ask(bench, "GET", "/watch/nothing", "", &answer), 404);
+    assert_non_null(strstr(answer.data, "{\"error\":\"no topology nothing\"}"));
+    assert_int_equal(ask(bench, "GET", "/tap/t/s", "", &answer), 404);
+    assert_int_equal(exchange(connect_tcp(sl_control_port(bench->control)), "GET", "/watch/orders", "", "", 0, &answer), 401);
     sl_buf_fini(&answer);
 }
 
@@ -462,6 +568,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_probes_tell_the_reason, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_wrong_paths_and_methods_are_refused_in_json, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_command_gets_its_path_and_body, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_command_is_told_who_asks, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_command_that_takes_long_keeps_no_question_waiting, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_what_is_watched_comes_as_lines_until_it_ends, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_body_above_the_limit_is_refused, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_tcp_wants_the_token_and_the_socket_does_not, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_many_clients_at_once_are_all_answered, bench_open, bench_close),
