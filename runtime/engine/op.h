@@ -101,6 +101,16 @@ struct sl_op_kind {
     /* Stages that mask: a text as it may be shown beside the topology (slot/mask.c). json: a whole record, which has SL_PAD readable
      * bytes behind it; else any text. 1: *ret_text, in the arena or the text itself; 0: it cannot be masked; -1: no memory. NULL: none */
     int (*mask)(void *self, bool json, struct sl_slice text, struct sl_arena *arena, struct sl_slice *ret_text);
+    /* What a stage knows that outlives its generation (rule H3). Both NULL: every generation begins anew. Slot thread.
+     * state_version: a hash of what the state means: its layout and the settings that make it. Of two open instances of one name and
+     * kind the engine compares these; only where they are equal it calls adopt. */
+    uint64_t (*state_version)(const void *self);
+    /* self (open and ready) learns what old_self knows, between two batches, and is bounded to about a millisecond whatever the size.
+     * move: old_self has processed its last batch and is closed next; what it knows becomes self's. self may have been fed before (a
+     *   canary): then it knows both. 0, or err: self goes on with what it has.
+     * else: a copy, for a shadow or a canary. 1: there is more: call again, at the next boundary; until 0 self is fed nothing, while
+     *   old_self goes on; both stay open in between. A copy may be given up at any time by closing self. < 0: err, self is empty. */
+    int (*adopt)(void *self, void *old_self, bool move, struct sl_err *err);
 };
 
 static inline uint32_t sl_op_flags_of(const struct sl_op_kind *kind, const void *config)
