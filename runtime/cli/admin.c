@@ -1,18 +1,14 @@
-/* admin.c: the commands that a running process takes, as a table, and how a client asks for one.
+/* admin.c: the commands that a running process takes, as a table.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/cli/admin.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/json_out.h"
-#include "runtime/cli/cli.h"
-#include "runtime/cli/client.h"
+#include "runtime/cli/answer.h"
 #include "runtime/cli/replay/replay.h"
-#include "runtime/config/pool.h"
-#include "runtime/config/yaml.h"
 #include "runtime/engine/host.h"
 
 struct admin_request {
@@ -26,9 +22,7 @@ struct admin_request {
 
 static const char *admin_text(const struct admin_request *request, const char *key)
 {
-    const struct sl_yaml_item *item = sl_yaml_find(request->body, key);
-
-    return item != NULL && item->value->kind == SL_YAML_SCALAR ? item->value->text : NULL;
+    return sl_answer_text(request->body, key);
 }
 
 /* A topology's name may be left out while only one runs. NULL: err. */
@@ -121,25 +115,24 @@ static int admin_run(struct admin_request *request, int (*run)(struct admin_requ
 {
     struct sl_json_out out;
     struct sl_err err = {0};
-    struct sl_pool pool;
-    struct sl_diags diags;
+    struct sl_answer asked;
     int status;
 
-    sl_pool_init(&pool);
-    sl_diags_init(&diags);
+    if (body[0] == '\0')
+        body = "{}";
     sl_json_out_init(&out, json);
     sl_json_out_object(&out);
     request->out = &out;
-    request->body = sl_yaml_parse(&pool, "request", body[0] != '\0' ? body : "{}", body[0] != '\0' ? strlen(body) : 2, &diags);
-    if (request->body == NULL || request->body->kind != SL_YAML_MAP)
+    sl_answer_read(&asked, body, strlen(body));
+    request->body = asked.root;
+    if (request->body == NULL)
         status = sl_fail(&err, SL_E_FORMAT, SL_REMEDY_HALT, 0, "the request is no JSON object");
     else
         status = run(request, &err);
     if (status != 0)
         sl_json_out_str_at(&out, "error", err.text);
     sl_json_out_end_object(&out);
-    sl_diags_fini(&diags);
-    sl_pool_fini(&pool);
+    sl_answer_fini(&asked);
     return status == 0 ? 0 : -1;
 }
 
@@ -152,46 +145,4 @@ int sl_admin_command(const struct sl_admin *admin, const struct sl_control_who *
         if (strcmp(admin_commands[i].name, name) == 0)
             return admin_run(&request, admin_commands[i].run, body, json);
     return 1;
-}
-
-/* ---- the client ---- */
-
-static int admin_show(struct sl_cli *cli, const struct sl_client_reply *reply)
-{
-    struct sl_pool pool;
-    struct sl_diags diags;
-    const struct sl_yaml *root;
-    const struct sl_yaml_item *said = NULL;
-    bool fine = reply->status == 200;
-
-    sl_pool_init(&pool);
-    sl_diags_init(&diags);
-    root = sl_yaml_parse(&pool, "answer", reply->body, reply->bytes, &diags);
-    if (root != NULL && root->kind == SL_YAML_MAP)
-        said = sl_yaml_find(root, fine ? "said" : "error");
-    if (!fine)
-        (void)sl_cli_say(cli, SL_EXIT_FAILED, "%.900s",
-                         said != NULL && said->value->kind == SL_YAML_SCALAR ? said->value->text : reply->body);
-    else if (sl_cli_has(cli, "json") || said == NULL || said->value->kind != SL_YAML_SCALAR)
-        (void)fprintf(cli->out, "%.*s\n", (int)reply->bytes, reply->body);
-    else
-        (void)fprintf(cli->out, "%s\n", said->value->text);
-    sl_diags_fini(&diags);
-    sl_pool_fini(&pool);
-    return fine ? SL_EXIT_OK : SL_EXIT_FAILED;
-}
-
-int sl_admin_ask(struct sl_cli *cli, const char *name, const char *body)
-{
-    struct sl_client_reply reply;
-    struct sl_err err;
-    char socket_path[PATH_MAX], target[64];
-    int status;
-
-    (void)snprintf(target, sizeof(target), "/command/%s", name);
-    if (sl_client_request(sl_cli_socket(cli, socket_path, sizeof(socket_path)), "POST", target, body, &reply, &err) != 0)
-        return sl_cli_say_err(cli, err.code == SL_E_STOPPED ? SL_EXIT_NO_SERVER : SL_EXIT_FAILED, &err);
-    status = admin_show(cli, &reply);
-    sl_client_reply_fini(&reply);
-    return status;
 }

@@ -8,7 +8,6 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/err.h"
 
-struct sl_cli;
 struct sl_control_who;
 struct sl_host;
 
@@ -19,9 +18,5 @@ struct sl_admin { /* what commands are about; borrowed */
 /* As sl_control_source.command: 0 json is the answer, 1 no such command, < 0 failed, json = {"error": "…"}. */
 int sl_admin_command(const struct sl_admin *admin, const struct sl_control_who *who, const char *name, const char *body,
                      struct sl_buf *json);
-
-/* The client's side: posts `body`, a JSON object, and prints the answer's "said", or the whole answer with --json. Returns an
- * enum sl_exit. */
-int sl_admin_ask(struct sl_cli *cli, const char *name, const char *body);
 
 #endif

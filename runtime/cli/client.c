@@ -16,7 +16,7 @@
 
 #include "runtime/base/buf.h"
 
-enum { CLIENT_HEAD_MAX = 64 << 10, CLIENT_TIMEOUT_S = 30 };
+enum { CLIENT_HEAD_MAX = 64 << 10, CLIENT_TIMEOUT_S = 30, CLIENT_ORDER_S = 900 };
 
 struct client_head {
     int status;
@@ -182,10 +182,10 @@ void sl_client_reply_fini(struct sl_client_reply *reply)
 
 /* ---- the connection ---- */
 
-static int client_connect(const char *path, int *ret_fd, struct sl_err *err)
+static int client_connect(const char *path, int silence_s, int *ret_fd, struct sl_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
+    struct timeval timeout = {.tv_sec = silence_s};
     int fd, sys;
 
     if (strlen(path) >= sizeof(address.sun_path))
@@ -241,7 +241,7 @@ static int client_receive(int fd, struct sl_client_reply *ret_reply, struct sl_e
             continue;
         if (got < 0) {
             result = sl_fail(err, SL_E_IO, SL_REMEDY_RETRY, errno, "the server does not answer: %s",
-                             errno == EAGAIN ? "nothing came for 30 s" : strerror(errno));
+                             errno == EAGAIN ? "nothing came for too long" : strerror(errno));
             break;
         }
         bytes += (size_t)got;
@@ -269,7 +269,8 @@ int sl_client_request(const char *socket_path, const char *method, const char *t
                      method, target, body != NULL ? strlen(body) : 0);
     if (bytes < 0 || (size_t)bytes >= sizeof(head))
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "the request's path is too long: %s", target);
-    result = client_connect(socket_path, &fd, err);
+    /* An order may open back-ends that do not answer; the server ends that by itself. */
+    result = client_connect(socket_path, strcmp(method, "POST") == 0 ? CLIENT_ORDER_S : CLIENT_TIMEOUT_S, &fd, err);
     if (result != 0)
         return result;
     result = client_send(fd, head, (size_t)bytes, err);
@@ -362,7 +363,7 @@ int sl_client_lines(const char *socket_path, const char *target, bool (*each)(vo
 
     if (bytes < 0 || (size_t)bytes >= sizeof(head))
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "the request's path is too long: %s", target);
-    result = client_connect(socket_path, &fd, err);
+    result = client_connect(socket_path, CLIENT_TIMEOUT_S, &fd, err);
     if (result != 0)
         return result;
     result = client_send(fd, head, (size_t)bytes, err);

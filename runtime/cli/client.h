@@ -1,6 +1,6 @@
 /* client.h: one HTTP/1.1 request over a Unix socket: how a command asks the running server.
  *
- * Blocking; one connection a request ("Connection: close"). Limits: SL_CLIENT_BODY_MAX a reply, 30 s without a byte.
+ * Blocking; one connection a request ("Connection: close"). Limits: SL_CLIENT_BODY_MAX a reply, 30 s without a byte, 15 min for what a POST asks for.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_CLI_CLIENT_H
 #define SL_RUNTIME_CLI_CLIENT_H

@@ -22,7 +22,7 @@ void sl_cli_print_usage(const struct sl_cli *cli, FILE *stream)
     for (const struct sl_command *command = cli->commands; command->name != NULL; command++)
         (void)fprintf(stream, "  %s%-11s%s %s\n", bold, command->name, off, command->summary);
     (void)fputs("\n`sluice COMMAND --help` explains one, with an example.\n"
-                "Exit codes: 0 fine, 1 failed, 2 usage, 5 no server.\n", stream);
+                "Exit codes: 0 fine, 1 failed, 2 usage, 3 rolled back, 4 held for lack of traffic, 5 no server.\n", stream);
 }
 
 void sl_cli_print_command(const struct sl_cli *cli, FILE *stream, const struct sl_command *command)
@@ -81,7 +81,7 @@ void sl_cli_print_man(const struct sl_cli *cli, FILE *stream)
                 ".SH SYNOPSIS\n.B sluice\nCOMMAND [ARGUMENT...] [\\-\\-OPTION...]\n.SH COMMANDS\n", stream);
     for (const struct sl_command *command = cli->commands; command->name != NULL; command++)
         print_man_command(stream, command);
-    (void)fputs(".SH EXIT STATUS\n0 fine, 1 failed, 2 usage, 5 no server.\n"
+    (void)fputs(".SH EXIT STATUS\n0 fine, 1 failed, 2 usage, 3 rolled back, 4 held for lack of traffic, 5 no server.\n"
                 ".SH ENVIRONMENT\n.TP\n.B SLUICE_SOCKET\nControl socket of the server.\n"
                 ".TP\n.B NO_COLOR\nNo colours, even on a terminal.\n", stream);
 }
@@ -89,7 +89,7 @@ void sl_cli_print_man(const struct sl_cli *cli, FILE *stream)
 void sl_cli_print_markdown(const struct sl_cli *cli, FILE *stream)
 {
     (void)fputs("# Command line\n\nPrinted by `sluice docs`; edit runtime/cli/table.c instead.\n\n"
-                "Exit codes: 0 fine, 1 failed, 2 usage, 5 no server. Every command has `--help`.\n", stream);
+                "Exit codes: 0 fine, 1 failed, 2 usage, 3 rolled back, 4 held for lack of traffic, 5 no server. Every command has `--help`.\n", stream);
     for (const struct sl_command *command = cli->commands; command->name != NULL; command++) {
         (void)fprintf(stream, "\n## sluice %s\n\n%s\n\n```\nsluice %s%s%s\n```\n\n", command->name, command->summary,
                       command->name, command->args[0] != '\0' ? " " : "", command->args);

@@ -71,12 +71,32 @@ static const struct sl_option table_cat[] = {
     {NULL, NULL, NULL},
 };
 
-static const struct sl_option table_status[] = {
+static const struct sl_option table_deploy[] = {
+    {"plan", "now|canary|FILE", "How it goes live: at once, by shares of the keys with a judge, or by a plan's file; without one it waits, warm."},
+    {"set", "PATH=VALUE", "A setting said otherwise than in the file, such as operators.enrich.script=v2.lua; may be repeated."},
+    {"wait", NULL, "Show how it goes on until it ends; Ctrl-C leaves it as it is."},
     TABLE_SOCKET,
     TABLE_DATA_DIR,
     TABLE_JSON,
     {NULL, NULL, NULL},
 };
+
+static const struct sl_option table_promote[] = {
+    {"share", "SHARE", "Not live, but a canary with this share of the records, such as 10%."},
+    {"by", "key|partition", "With --share: whole keys (default) or whole partitions."},
+    TABLE_SOCKET,
+    TABLE_DATA_DIR,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
+static const struct sl_option table_client[] = {
+    TABLE_SOCKET,
+    TABLE_DATA_DIR,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+static const char *const table_shadow_words[] = {"start", "stop", "diff", NULL};
 
 static const struct sl_option table_resume[] = {
     {"source-changed", "PARTITION", "TOPIC:NUMBER of a partition that is held since its source is another one: it begins anew."},
@@ -135,10 +155,25 @@ static const struct sl_command table[] = {
      "sluice init nginx-clickhouse access-logs", table_topologies, NULL, sl_command_init},
     {"graph", "FILE", 1, 1, "Draw a topology as Graphviz or Mermaid text.",
      "sluice graph topology.yaml | dot -Tsvg > topology.svg", table_graph, NULL, sl_command_graph},
-    {"status", "", 0, 0, "Show what the running server does: topologies, lag, fates per sink.",
-     "sluice status --socket /run/sluice/control.sock", table_status, NULL, sl_command_status},
-    {"resume", "[TOPOLOGY]", 0, 1, "Let a held partition go on: its topic was made anew, and that is meant.",
+    {"deploy", "FILE", 1, 1, "Give the running server a new version of a topology: it is checked, opened and warm; what runs is not touched.",
+     "sluice deploy topology.yaml --plan canary --wait", table_deploy, NULL, sl_command_deploy},
+    {"shadow", "start|stop|diff [TOPOLOGY]", 1, 2,
+     "Let the candidate work on the same records with its sinks closed; diff shows what it would write otherwise.", "sluice shadow diff company-bus",
+     table_client, table_shadow_words, sl_command_shadow},
+    {"promote", "[TOPOLOGY]", 0, 1, "Make the candidate live at the next batch, or a canary with a share of the records.",
+     "sluice promote company-bus --share 10%", table_promote, NULL, sl_command_promote},
+    {"rollback", "[TOPOLOGY]", 0, 1, "Take the candidate out; where there is none, make the previous generation live again.",
+     "sluice rollback company-bus", table_client, NULL, sl_command_rollback},
+    {"history", "[TOPOLOGY]", 0, 1, "List a topology's generations: state, since when, by whom, what each did.", "sluice history company-bus",
+     table_client, NULL, sl_command_history},
+    {"status", "", 0, 0, "Show what the running server does: topologies, generations, lag, fates per sink.",
+     "sluice status --socket /run/sluice/control.sock", table_client, NULL, sl_command_status},
+    {"pause", "[TOPOLOGY]", 0, 1, "Stop reading; what was read is delivered and committed, and the topology keeps its place.",
+     "sluice pause company-bus", table_client, NULL, sl_command_pause},
+    {"resume", "[TOPOLOGY]", 0, 1, "Read again after a pause; or let a held partition go on: its topic was made anew, and that is meant.",
      "sluice resume company-bus --source-changed logs.payment:3", table_resume, NULL, sl_command_resume},
+    {"drain", "[TOPOLOGY]", 0, 1, "Let a topology finish what it has read and end; the others go on.", "sluice drain company-bus", table_client,
+     NULL, sl_command_drain},
     {"cat", "spool TOPIC|PATH...", 1, 1000,
      "Print records: a topic of a closed spool, or the files of a landing or dead-letter folder.",
      "sluice cat sluice-data/landing | head", table_cat, NULL, sl_command_cat},

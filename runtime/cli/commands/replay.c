@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "runtime/base/clock.h"
-#include "runtime/base/json_out.h"
-#include "runtime/cli/admin.h"
+#include "runtime/cli/ask.h"
 #include "runtime/cli/cli.h"
 #include "runtime/cli/client.h"
 #include "runtime/cli/commands.h"
@@ -135,23 +134,17 @@ static bool replay_has_server(const struct sl_cli *cli, const char *socket)
 
 static int replay_ask(struct replay_job *job)
 {
-    struct sl_buf members = {0};
-    struct sl_json_out out;
-    int status;
+    struct sl_ask ask;
 
-    sl_json_out_init(&out, &members);
-    sl_json_out_object(&out);
-    sl_json_out_str_at(&out, "topology", job->topology->name);
+    sl_ask_init(&ask, job->cli, UINT32_MAX);
+    sl_json_out_str_at(&ask.out, "topology", job->topology->name);
     if (job->filter.stage != NULL)
-        sl_json_out_str_at(&out, "stage", job->filter.stage);
+        sl_json_out_str_at(&ask.out, "stage", job->filter.stage);
     if (job->filter.reason != NULL)
-        sl_json_out_str_at(&out, "reason", job->filter.reason);
+        sl_json_out_str_at(&ask.out, "reason", job->filter.reason);
     if (job->filter.since_unix_ms > 0)
-        sl_json_out_i64_at(&out, "since_unix_ms", job->filter.since_unix_ms);
-    sl_json_out_end_object(&out);
-    status = sl_buf_failed(&members) ? sl_cli_say(job->cli, SL_EXIT_FAILED, "no memory") : sl_admin_ask(job->cli, "replay", members.data);
-    sl_buf_fini(&members);
-    return status;
+        sl_json_out_i64_at(&ask.out, "since_unix_ms", job->filter.since_unix_ms);
+    return sl_ask_send(&ask, "replay");
 }
 
 int sl_command_replay(struct sl_cli *cli)
