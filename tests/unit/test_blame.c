@@ -28,8 +28,6 @@ static const struct sl_blame_frame frame = {"bus", "mask", 7, true}, builtin = {
 static int setup(void **state)
 {
     (void)state;
-    if (SL_BLAME_OFF)
-        skip();
     bench_init(&bench);
     return 0;
 }
@@ -37,8 +35,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    if (!SL_BLAME_OFF)
-        bench_fini(&bench);
+    bench_fini(&bench);
     return 0;
 }
 
@@ -386,5 +383,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_newest_rows_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taking_does_not_move_the_file_away, setup, teardown),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return SL_BLAME_OFF ? 0 : cmocka_run_group_tests(tests, NULL, NULL); /* sanitizers have handlers of their own */
 }
