@@ -426,6 +426,56 @@ static void test_check_says_what_is_wrong_with_a_script(void **state)
     assert_int_equal(config_check(&sl_op_lua.head, sl_op_lua.head.example, &json.err), 0);
 }
 
+static void put_script(const char *text)
+{
+    char path[128];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/script.lua", json.bench.dir);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_the_file_is_read_once(void **state)
+{
+    char settings[256];
+    void *config;
+    (void)state;
+    open_script("function process() end", "");
+    sl_op_lua.close(json.stage);
+    (void)snprintf(settings, sizeof(settings), "{ type: lua, inputs: [x], script: \"%s/script.lua\" }", json.bench.dir);
+    put_script("function process(record) record:set('v', 1) end");
+    config = config_of(&sl_op_lua.head, settings);
+    put_script("this is no Lua");
+    assert_int_equal(sl_op_lua.open(json.stage, &json.bench.api, config, &json.bench.names, &json.err), 0);
+    assert_int_equal(sl_op_lua.ready(json.stage, NULL, 0, &json.bench.names, &json.err), 0);
+    has_text(run_one("{\"a\":0}"), 0, "{\"a\":0,\"v\":1}");
+}
+
+/* Two generations of a script in one thread, in turn. */
+static void test_two_versions_share_nothing(void **state)
+{
+    static const char script[] = "count = (count or 0) + %d function process(record) count = count + %d string.shared = count record:set('n', count) end";
+    static _Alignas(16) char second[sizeof(json.stage)];
+    char text[256];
+    void *config;
+    (void)state;
+    (void)snprintf(text, sizeof(text), script, 0, 1);
+    open_script(text, "");
+    has_text(run_one("{}"), 0, "{\"n\":1}");
+    (void)snprintf(text, sizeof(text), "{ type: lua, inputs: [x], source: \"function process(record) record:set('n', tostring(count) .. tostring(string.shared)) end\" }");
+    config = config_of(&sl_op_lua.head, text);
+    assert_int_equal(sl_op_lua.open(second, &json.bench.api, config, &json.bench.names, &json.err), 0);
+    assert_int_equal(sl_op_lua.ready(second, NULL, 0, &json.bench.names, &json.err), 0);
+    stage_json_batch(&json, (const char *const[]){"{}"}, 1);
+    assert_int_equal(sl_op_lua.process(second, &json.bench.view, &json.err), 0);
+    has_text(&json.bench.view, 0, "{\"n\":\"nilnil\"}");
+    sl_op_lua.close(second);
+    has_text(run_one("{}"), 0, "{\"n\":2}");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void)
@@ -461,6 +511,8 @@ int main(void)
         T(a_record_is_gone_after_its_call),
         T(bad_texts_never_crash_the_script),
         T(check_says_what_is_wrong_with_a_script),
+        T(the_file_is_read_once),
+        T(two_versions_share_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

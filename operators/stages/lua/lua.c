@@ -5,6 +5,8 @@
  * it is asked again for each record by itself, so that only the guilty one dies.
  * One batch costs a bounded time: records that meet a bound weigh (an endless loop 1, a memory bomb 2, a call that had to be cut off
  * 8), and at LUA_WEIGHT_MAX the rest of the batch is set aside unrun; with the defaults that is about 200 ms.
+ * Every instance has a Lua state of its own, so nothing of one generation's script is seen by another's: globals begin anew. The file
+ * is read once, when its topology is loaded.
  * Several records out of one: the first keeps the record's identity, the others are derived from it (derive.h).
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
@@ -15,6 +17,8 @@
 
 #include "operators/stages/lua/script_api.h"
 #include "operators/stages/stages.h"
+#include "runtime/config/bind.h"
+#include "runtime/config/pool.h"
 #include "runtime/engine/derive.h"
 #include "runtime/engine/rewrite.h"
 
@@ -34,6 +38,10 @@ struct lua_config {
     uint64_t max_records_per_record;
     bool jit;
     struct lua_bounds limits;
+    /* Not settings: the text as it was when the topology was loaded. A file that changes afterwards changes nothing that was checked. */
+    const char *text, *chunk;
+    size_t text_bytes;
+    int unread; /* errno of the file */
 };
 
 struct lua_stage {
@@ -42,7 +50,6 @@ struct lua_stage {
     const struct sl_api *api;
     struct script_api script;
     bool running; /* script is to be ended */
-    char *text, *chunk;
     struct sl_name *names;
     int *columns;
     struct sl_rewriter *rewriter;
@@ -50,32 +57,32 @@ struct lua_stage {
 
 /* ---- the script's text ---- */
 
-/* A file's messages name it without its folder: "mask.lua:3: ...". */
-static int lua_text_load(const struct lua_config *config, char **ret_text, char **ret_chunk, struct script_code *ret_code, struct sl_err *err)
+/* A file's messages name it without its folder: "mask.lua:3: ...". What is wrong is said by lua_check, at the setting's place. */
+static bool lua_bind(struct sl_bind *bind, const struct sl_yaml *node, const char *setting, void *config)
 {
-    const char *name = config->script == NULL ? NULL : strrchr(config->script, '/');
-    char *text = NULL, *chunk = NULL;
-    size_t bytes = 0;
-    int rc = 0;
+    struct lua_config *lua = config;
+    const char *name = lua->script == NULL ? NULL : strrchr(lua->script, '/');
+    char *text = NULL;
+    int rc;
 
-    if (config->script == NULL) {
-        text = strdup(config->source);
-        bytes = text == NULL ? 0 : strlen(text);
-    } else {
-        rc = sl_fs_read_file(sl_fs_posix(), config->script, LUA_SCRIPT_MAX, &text, &bytes);
-    }
-    if (rc < 0)
-        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, -rc, "script: %s: %s; write the path of a Lua file of at most 1 MiB",
-                       config->script, strerror(-rc));
-    name = name == NULL ? config->script : name + 1;
-    if (asprintf(&chunk, "%s%s", name == NULL ? "=" : "@", name == NULL ? "source" : name) < 0 || text == NULL) {
-        free(text);
-        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, ENOMEM, "no memory for a script");
-    }
-    *ret_text = text;
-    *ret_chunk = chunk;
-    *ret_code = (struct script_code){{text, (uint32_t)bytes}, chunk};
-    return 0;
+    (void)node;
+    (void)setting;
+    lua->text = lua->source;
+    lua->text_bytes = lua->source == NULL ? 0 : strlen(lua->source);
+    lua->chunk = "=source";
+    if (lua->script == NULL)
+        return true;
+    rc = sl_fs_read_file(sl_fs_posix(), lua->script, LUA_SCRIPT_MAX, &text, &lua->text_bytes);
+    lua->unread = rc < 0 ? -rc : 0;
+    lua->text = rc < 0 ? NULL : sl_pool_text(bind->pool, text, lua->text_bytes);
+    lua->chunk = sl_pool_printf(bind->pool, "@%s", name == NULL ? lua->script : name + 1);
+    free(text);
+    return true;
+}
+
+static struct script_code lua_code(const struct lua_config *config)
+{
+    return (struct script_code){{config->text, (uint32_t)config->text_bytes}, config->chunk};
 }
 
 static struct script_limits lua_limits(const struct lua_config *config)
@@ -87,19 +94,19 @@ static int lua_try(const struct lua_config *config, struct sl_err *err)
 {
     struct script_api script = {.fields = {config->fields.items, NULL, config->fields.count}, .records_max = 1};
     struct script_limits limits = lua_limits(config);
-    struct script_code code;
-    char *text = NULL, *chunk = NULL;
-    int rc = lua_text_load(config, &text, &chunk, &code, err);
+    struct script_code code = lua_code(config);
+    int rc = 0;
 
-    if (rc == 0 && script_api_init(&script, &code, &limits) != 0)
+    if (config->unread != 0)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, config->unread, "script: %s: %s; write the path of a Lua file of at most 1 MiB",
+                       config->script, strerror(config->unread));
+    if (script_api_init(&script, &code, &limits) != 0)
         rc = sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, ENOMEM, "no memory for a script");
     if (rc == 0 && script_api_ready(&script, config->limits.batch_instructions) == SCRIPT_NO_ENTRY)
         rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "%s: %s; correct the script", config->script != NULL ? "script" : "source",
                      script.vm.message);
     if (script.filled != NULL)
         script_api_fini(&script);
-    free(text);
-    free(chunk);
     return rc;
 }
 
@@ -154,8 +161,6 @@ static void lua_stage_close(void *self)
         sl_name_fini(&stage->names[i]);
     free(stage->names);
     free(stage->columns);
-    free(stage->text);
-    free(stage->chunk);
     memset(stage, 0, sizeof(*stage));
 }
 
@@ -193,9 +198,8 @@ static int lua_stage_open(void *self, const struct sl_api *api, const void *conf
     stage->config = config;
     stage->api = api;
     limits = lua_limits(stage->config);
+    code = lua_code(stage->config);
     rc = lua_stage_columns(stage, names, err);
-    if (rc == 0)
-        rc = lua_text_load(stage->config, &stage->text, &stage->chunk, &code, err);
     if (rc != 0)
         return rc;
     stage->script = (struct script_api){.api = api,
@@ -551,7 +555,8 @@ const struct sl_op_kind sl_op_lua = {
              .self_bytes = sizeof(struct lua_stage),
              .counters = lua_counters,
              .reasons = lua_reasons,
-             .check = lua_check},
+             .check = lua_check,
+             .bind = lua_bind},
     .open = lua_stage_open,
     .ready = lua_stage_ready,
     .process = lua_stage_process,
