@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/config/condition.h"
+#include "runtime/config/kept.h"
 #include "runtime/config/nearest.h"
 #include "runtime/config/pool.h"
 #include "runtime/config/template.h"
@@ -485,18 +486,53 @@ static bool read_output_path(const struct bind_slot *slot, void *at)
     return true;
 }
 
+static const char *path_kept(struct sl_bind *bind, const char *written)
+{
+    return sl_pool_printf(bind->pool, "%s/%s", bind->kept_dir, sl_kept_name(bind->pool, written));
+}
+
+/* Of a kept version: the copy; but what changes in place is read there while it is there. */
+static const char *path_input(const struct bind_slot *slot)
+{
+    const char *written = slot->node->text, *path = path_below(slot->bind, written);
+    bool in_place = (slot->field->flags & SL_F_IN_PLACE) != 0, copied = (slot->field->flags & SL_F_NOT_KEPT) == 0;
+
+    if (slot->bind->kept_dir == NULL || (in_place && access(path, R_OK) == 0))
+        return path;
+    return in_place && (!copied || access(path_kept(slot->bind, written), R_OK) != 0) ? path : path_kept(slot->bind, written);
+}
+
+static void path_record(const struct bind_slot *slot, const char *path)
+{
+    struct sl_inputs *inputs = slot->bind->inputs;
+    bool kept = (slot->field->flags & SL_F_NOT_KEPT) == 0, in_place = (slot->field->flags & SL_F_IN_PLACE) != 0;
+
+    if (inputs == NULL)
+        return;
+    inputs->items = sl_pool_grow(slot->bind->pool, inputs->items, inputs->count, sizeof(*inputs->items));
+    inputs->items[inputs->count++] =
+        (struct sl_input_file){.setting = slot->setting,
+                               .written = slot->node->text,
+                               .named = sl_kept_plain(slot->bind->pool, slot->node->text),
+                               .path = path,
+                               .in_place = in_place,
+                               .kept = kept ? sl_kept_name(slot->bind->pool, slot->node->text) : NULL,
+                               .digest = sl_digest_file(path, in_place)};
+}
+
 static bool read_input_path(const struct bind_slot *slot, void *at)
 {
     const char **value = at, *path;
 
     if (!slot_is_text(slot) || slot->node->text[0] == '\0')
         return slot_wrong_type(slot);
-    path = path_below(slot->bind, slot->node->text);
+    path = path_input(slot);
     if (access(path, R_OK) != 0)
         return slot_refuse(
             slot,
             sl_pool_printf(slot->bind->pool, "unreachable file %.200s: %s", path, strerror(errno)),
             "write the path of a file that this user may read");
+    path_record(slot, path);
     *value = path;
     return true;
 }

@@ -9,6 +9,7 @@
 #include "runtime/config/nearest.h"
 #include "runtime/config/pool.h"
 #include "runtime/config/process.h"
+#include "runtime/config/set.h"
 
 /* ---- what every sink has ---- */
 
@@ -28,13 +29,16 @@ struct sink_common {
     } batch;
     struct sl_encoding_config encoding;
     int on_refused;
+    int require; /* SINK_REQUIRE_UNSAID or 0: reachable */
+    const char *was;
 };
 
-enum { SINK_FULL_UNSAID = -1, SINK_QUEUE_BLOCK = 0, SINK_QUEUE_LOSE = 1 };
+enum { SINK_FULL_UNSAID = -1, SINK_REQUIRE_UNSAID = -1, SINK_QUEUE_BLOCK = 0, SINK_QUEUE_LOSE = 1 };
 
 static const char *const when_full_words[] = {"wait", "spool", NULL}; /* defer and shed: later.c */
 static const char *const queue_then_words[] = {"block", "lose", NULL};
 static const char *const on_refused_words[] = {"dead", "drop", NULL};
+static const char *const require_words[] = {"reachable", NULL};
 
 #define AT(member) .offset = offsetof(struct sink_common, member)
 #define SUB(member, first)                                                                         \
@@ -149,6 +153,19 @@ const struct sl_field sl_sink_common_fields[] = {
      .def = "dead",
      .values = on_refused_words,
      .help = "What becomes of a record that the destination refuses for good."},
+    {.name = "require",
+     .type = SL_F_ENUM,
+     AT(require),
+     .values = require_words,
+     .help = "What must hold before a deployment goes on. reachable: the back-end answers and lets us in, or the new version is refused; of "
+             "sinks that send requests (opensearch, http). A start does not ask."},
+    {.name = "was",
+     .type = SL_F_STRING,
+     AT(was),
+     .min = "1",
+     .max = "64",
+     .help = "The sink's name in the version before, where it was renamed: how far it had come, its files and its queue go on under "
+             "the new name. Without it a new name is a new sink, which begins where the topology is. Leave it out in the version after."},
     {0}};
 
 static void component_sink_common(struct sl_component *component, const struct sink_common *from)
@@ -167,7 +184,9 @@ static void component_sink_common(struct sl_component *component, const struct s
                                               .batch_bytes = from->batch.bytes,
                                               .batch_records = from->batch.records,
                                               .batch_every_ns = from->batch.every,
-                                              .refused_drop = from->on_refused == 1};
+                                              .refused_drop = from->on_refused == 1,
+                                              .reachable = from->require != SINK_REQUIRE_UNSAID,
+                                              .was = from->was};
 }
 
 static void component_refuse(struct sl_draft *draft, const struct sl_draft_component *item,
@@ -192,11 +211,24 @@ static bool component_pushes(const struct sl_component *component)
     return (sl_sink_flags_of(u.sink, component->config) & SL_SINK_PUSH) != 0;
 }
 
+static bool component_probes(const struct sl_component *component)
+{
+    union { /* the head is the first member of its kind */
+        const struct sl_head *head;
+        const struct sl_sink_kind *sink;
+    } u = {.head = component->head};
+
+    return u.sink->probe != NULL;
+}
+
 /* What only some sinks can keep is refused where it would have no effect. */
 static void component_check_push(struct sl_draft *draft, const struct sl_draft_component *item)
 {
     const char *type = item->component.type;
 
+    if (item->component.sink.reachable && !component_probes(&item->component))
+        component_refuse(draft, item, "require", "leave it out; it is for sinks that send requests",
+                         sl_pool_printf(draft->bind.pool, "a sink of type %s has no back-end that could be asked", type));
     if (component_pushes(&item->component)) {
         if (strcmp(item->component.name, SL_DEAD_LETTERS) == 0)
             component_refuse(draft, item, "type", "write type: files or type: kafka",
@@ -270,6 +302,46 @@ static uint32_t component_encoding_needs(const struct sl_component *component)
     return ((flags & SL_SINK_LINES) != 0 ? SL_ENCODING_LINES : 0u) | ((flags & SL_SINK_JSON) != 0 ? SL_ENCODING_JSON : 0u) |
            ((flags & SL_SINK_TEXT) != 0 ? SL_ENCODING_TEXT : 0u) |
            (strcmp(component->name, SL_DEAD_LETTERS) == 0 ? SL_ENCODING_LETTERS : 0u);
+}
+
+static bool component_is_sink(struct sl_draft *draft, const char *name)
+{
+    const struct sl_draft_component *other = sl_draft_find(draft, name);
+
+    return other != NULL && other->component.role == SL_SINK;
+}
+
+static void component_check_was(struct sl_draft *draft, const struct sl_draft_component *item)
+{
+    const char *was = item->component.sink.was;
+    struct sl_pool *pool = draft->bind.pool;
+
+    if (!sl_bind_is_name(was))
+        component_refuse(draft, item, "was", "write the name that the sink had: 1 to 64 of A-Z a-z 0-9 _ -",
+                         sl_pool_printf(pool, "\"%.64s\" is not a name", was));
+    else if (strcmp(item->component.name, SL_DEAD_LETTERS) == 0)
+        component_refuse(draft, item, "was", "leave it out", "the dead-letter sink has one name for ever");
+    else if (strcmp(was, item->component.name) == 0)
+        component_refuse(draft, item, "was", "write the name that it had before, or leave it out",
+                         sl_pool_printf(pool, "%s is the sink's own name", was));
+    else if (component_is_sink(draft, was))
+        component_refuse(draft, item, "was", sl_pool_printf(pool, "leave it out, or take the sink %s out of the file", was),
+                         sl_pool_printf(pool, "the sink %s is still there, and goes on by itself", was));
+}
+
+void sl_draft_check_was(struct sl_draft *draft)
+{
+    for (uint32_t i = 0; i < draft->count; i++) {
+        const char *was = draft->items[i].component.sink.was;
+        if (was == NULL)
+            continue;
+        component_check_was(draft, &draft->items[i]);
+        for (uint32_t other = 0; other < i; other++)
+            if (draft->items[other].component.sink.was != NULL && strcmp(draft->items[other].component.sink.was, was) == 0)
+                component_refuse(draft, &draft->items[i], "was", "keep it at one of the two; the other begins as a new sink",
+                                 sl_pool_printf(draft->bind.pool, "the sink %s says so too, and only one can go on for %s",
+                                                draft->items[other].component.name, was));
+    }
 }
 
 /* ---- types ---- */
@@ -481,7 +553,7 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
     static const char *const source_own[] = {"type", NULL}, *const own[] = {"type", "inputs", NULL};
     struct sl_component *component = &item->component;
     bool sink = component->role == SL_SINK, dead = strcmp(component->name, SL_DEAD_LETTERS) == 0;
-    struct sink_common common = {.required = true, .when_full = SINK_FULL_UNSAID};
+    struct sink_common common = {.required = true, .when_full = SINK_FULL_UNSAID, .require = SINK_REQUIRE_UNSAID};
     const struct sl_bind_part parts[] = {{component->head->fields, component->config},
                                          {sl_sink_common_fields, &common}};
     const struct sl_bind_map map = {.parts = parts,
@@ -489,10 +561,13 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
                                     .own = component->role == SL_SOURCE || dead ? source_own : own,
                                     .later = sink ? sl_later_sink : NULL,
                                     .setting = item->setting};
-    bool fine = sl_bind_fill(&draft->bind, &map, item->node);
+    bool fine;
 
+    item->files_first = draft->bind.inputs->count;
+    fine = sl_bind_fill(&draft->bind, &map, item->node);
     if (fine && component->head->bind != NULL)
         fine = component->head->bind(&draft->bind, item->node, item->setting, component->config);
+    item->files_count = draft->bind.inputs->count - item->files_first;
 
     component_sink_common(component, &common);
     component_connection(draft, item);
@@ -532,7 +607,8 @@ static bool component_check_name(struct sl_draft *draft, enum sl_role role, cons
         sl_diags_add(draft->bind.diags, false, file, item->key_line, item->key_column,
                      "give each component a name of its own",
                      "%ss.%s: the name is taken by the %s in line %u", role_words[role], name,
-                     role_words[other->component.role], other->component.line);
+                     role_words[other->component.role],
+                     other->component.line < (uint32_t)SL_SET_LINE ? other->component.line : 0);
         return false;
     }
     return true;

@@ -23,6 +23,7 @@ struct sl_draft_component {
     bool used;
     uint8_t colour; /* of the walk for cycles */
     uint32_t order; /* final index */
+    uint32_t files_first, files_count; /* its rows of bind.inputs */
 };
 
 struct sl_draft {
@@ -45,6 +46,10 @@ void sl_draft_check_derived(struct sl_draft *draft);
 /* Sets `order` of every component: sources, operators behind their inputs, sinks, the dead-letter
  * sink. No cycles may be left. */
 void sl_draft_order(struct sl_draft *draft);
+/* Digests of the topology and its components, which are placed and wired. */
+void sl_draft_digest(struct sl_draft *draft, struct sl_topology *topology);
+/* No two sinks were one, and no sink goes on for one that is still there. */
+void sl_draft_check_was(struct sl_draft *draft);
 struct sl_draft_component *sl_draft_find(struct sl_draft *draft, const char *name);
 
 #endif

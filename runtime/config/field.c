@@ -1,5 +1,6 @@
 /* field.c: rows of settings as reference docs and as a hash.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
@@ -8,6 +9,7 @@
 #include "runtime/config/bind.h"
 #include "runtime/config/bind_value.h"
 #include "runtime/config/condition.h"
+#include "runtime/config/process.h"
 #include "runtime/config/template.h"
 
 /* ---- docs ---- */
@@ -93,8 +95,7 @@ static uint64_t hash_text(const char *text, uint64_t seed)
     return text == NULL ? hash_bytes("", 0, seed ^ 0x5a5a) : hash_bytes(text, strlen(text), seed);
 }
 
-/* Inputs are hashed as the topology's file names them, so that moving the folder changes nothing.
- */
+/* A secret's file is hashed as the topology names it, so that moving the folder changes nothing. */
 static uint64_t hash_path(const char *path, const char *base_dir, uint64_t seed)
 {
     size_t bytes = base_dir == NULL ? 0 : strlen(base_dir);
@@ -125,14 +126,34 @@ static uint64_t hash_conds(const struct sl_named_conds *conds, uint64_t seed)
     return hash_bytes(&conds->count, sizeof(conds->count), seed);
 }
 
-static uint64_t hash_secret(const struct sl_secret *secret, const char *base_dir, uint64_t seed)
+/* One that cannot be fetched here counts as empty: it is asked for again where it is used. */
+static uint64_t hash_secret_now(const struct sl_secret *secret, uint64_t seed)
 {
-    return hash_text(secret->plain,
-                     hash_path(secret->file, base_dir, hash_text(secret->env, seed)));
+    char *text = NULL;
+
+    if ((secret->env == NULL && secret->file == NULL) || sl_secret_resolve(secret, &text, NULL) != 0)
+        return hash_text(NULL, seed);
+    seed = hash_text(text, seed);
+    explicit_bzero(text, strlen(text));
+    free(text);
+    return seed;
 }
 
-static uint64_t hash_field(const struct sl_field *field, const void *at, const char *base_dir,
-                           uint64_t seed)
+uint64_t sl_secret_hash(const struct sl_secret *secret, const char *base_dir, bool now, uint64_t seed)
+{
+    seed = hash_text(secret->plain, hash_path(secret->file, base_dir, hash_text(secret->env, seed)));
+    return now ? hash_secret_now(secret, seed) : seed;
+}
+
+static uint64_t hash_strings_below(const struct sl_strings *strings, const char *base_dir, uint64_t seed)
+{
+    for (uint32_t i = 0; i < strings->count; i++)
+        if (strings->items[i][0] != '/')
+            return hash_text(base_dir, seed);
+    return seed;
+}
+
+static uint64_t hash_field(const struct sl_field *field, const void *at, const char *base_dir, bool now, uint64_t seed)
 {
     const struct sl_cond *cond;
     const struct sl_template *template;
@@ -144,7 +165,7 @@ static uint64_t hash_field(const struct sl_field *field, const void *at, const c
     case SL_F_OUTPUT_PATH:
         return memcpy(&text, at, sizeof(text)), hash_text(text, seed);
     case SL_F_INPUT_PATH:
-        return memcpy(&text, at, sizeof(text)), hash_path(text, base_dir, seed);
+        return memcpy(&text, at, sizeof(text)), hash_text(text == NULL ? NULL : "set", seed);
     case SL_F_BOOL:
         return hash_bytes(at, sizeof(bool), seed);
     case SL_F_ENUM:
@@ -156,6 +177,8 @@ static uint64_t hash_field(const struct sl_field *field, const void *at, const c
     case SL_F_SHARE:
         return hash_bytes(at, sizeof(uint64_t), seed);
     case SL_F_STRINGS:
+        if (now && (field->flags & SL_F_BELOW_BASE) != 0)
+            seed = hash_strings_below(at, base_dir, seed);
         return hash_strings(at, seed);
     case SL_F_MAP:
     case SL_F_VALUES:
@@ -169,18 +192,16 @@ static uint64_t hash_field(const struct sl_field *field, const void *at, const c
         return memcpy(&template, at, sizeof(template)),
                hash_text(template == NULL ? NULL : template->text, seed);
     case SL_F_SECRET:
-        return hash_secret(at, base_dir, seed);
+        return sl_secret_hash(at, base_dir, now, seed);
     case SL_F_STRUCT:
-        return sl_fields_hash(field->sub, at, base_dir, seed);
+        return sl_fields_hash(field->sub, at, base_dir, now, seed);
     }
     return seed;
 }
 
-uint64_t sl_fields_hash(const struct sl_field *fields, const void *config, const char *base_dir,
-                        uint64_t seed)
+uint64_t sl_fields_hash(const struct sl_field *fields, const void *config, const char *base_dir, bool now, uint64_t seed)
 {
     for (; fields != NULL && fields->name != NULL; fields++)
-        seed = hash_field(fields, (const char *)config + fields->offset, base_dir,
-                          hash_text(fields->name, seed));
+        seed = hash_field(fields, (const char *)config + fields->offset, base_dir, now, hash_text(fields->name, seed));
     return seed;
 }

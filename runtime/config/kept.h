@@ -26,6 +26,8 @@ struct sl_pool;
 char *sl_kept_origin(const struct sl_topology *topology);
 /* DIR/origin, read; memory is the pool's. */
 int sl_kept_origin_read(struct sl_pool *pool, const char *dir, const char **ret_base_dir, struct sl_strings *ret_sets, struct sl_err *err);
+/* A path without what says nothing in it: ./ and //; the pool's. */
+const char *sl_kept_plain(struct sl_pool *pool, const char *written);
 /* The name in a generation's folder of an input that is written so; the pool's. */
 const char *sl_kept_name(struct sl_pool *pool, const char *written);
 

@@ -438,8 +438,8 @@ int sl_process_load(const char *path, struct sl_diags *diags, struct sl_process_
         return -(int)SL_E_LIMIT;
     }
     sl_pool_init(&owner->pool);
-    bind = (struct sl_bind){&owner->pool, diags, path == NULL ? "" : path,
-                            path == NULL ? NULL : process_base_dir(&owner->pool, path)};
+    bind = (struct sl_bind){.pool = &owner->pool, .diags = diags, .file = path == NULL ? "" : path,
+                            .base_dir = path == NULL ? NULL : process_base_dir(&owner->pool, path)};
     owner->config.path = path == NULL ? NULL : sl_pool_text(&owner->pool, path, strlen(path));
     if (path != NULL)
         root = sl_yaml_load(&owner->pool, path, diags);

@@ -8,14 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-#include "runtime/config/condition.h"
 #include "runtime/config/draft.h"
-#include "runtime/config/encoding.h"
+#include "runtime/config/kept.h"
 #include "runtime/config/pool.h"
 #include "runtime/config/process.h"
+#include "runtime/config/set.h"
 #include "runtime/config/units.h"
 
 struct topology_owner {
@@ -216,6 +213,7 @@ static void topology_components(struct sl_draft *draft, const struct sl_yaml *ro
             "add sinks: with at least one, such as out: { type: stdout, inputs: [NAME] }",
             "there is no sink");
     topology_dead_letters(draft, root);
+    sl_draft_check_was(draft);
     sl_draft_wire(draft);
     sl_draft_encodings(draft);
     sl_draft_check_derived(draft);
@@ -347,61 +345,6 @@ static void topology_exactly_once(struct sl_draft *draft, uint32_t index)
 
 /* ---- the result ---- */
 
-static uint64_t topology_hash_text(const char *text, uint64_t seed)
-{
-    return XXH3_64bits_withSeed(text, strlen(text), seed * 31 + 7);
-}
-
-/* `order` of names, not of the file: moving a component changes nothing that runs. */
-static int topology_by_name(const void *a, const void *b)
-{
-    const struct sl_component *const *one = a, *const *other = b;
-
-    return strcmp((*one)->name, (*other)->name);
-}
-
-static uint64_t topology_hash_component(const struct sl_topology *topology,
-                                        const struct sl_component *component, uint64_t seed)
-{
-    const struct sl_sink_common *sink = &component->sink;
-    const struct sink_hash {
-        uint64_t numbers[8], words[4];
-    } common = {
-        {sink->backoff_min_ns, sink->backoff_max_ns, sink->deadline_ns, sink->batch_bytes,
-         sink->batch_records, sink->batch_every_ns, sink->queue_bytes, sink->queue_age_ns},
-        {sink->required, (uint64_t)sink->when_full, sink->refused_drop, sink->queue_lose}};
-
-    seed = topology_hash_text(
-        component->type, topology_hash_text(component->name, seed + (uint64_t)component->role));
-    seed = sl_fields_hash(component->head->fields, component->config, topology->base_dir, seed);
-    for (uint32_t i = 0; i < component->inputs_count; i++)
-        seed = topology_hash_text(topology->components[component->inputs[i].component].name,
-                                  seed + component->inputs[i].port);
-    if (component->role != SL_SINK)
-        return seed;
-    seed = sl_encoding_hash(sink->encoding, XXH3_64bits_withSeed(&common, sizeof(common), seed));
-    return sink->where == NULL ? seed : sl_cond_hash(sink->where, seed);
-}
-
-static uint64_t topology_digest(struct sl_pool *pool, const struct sl_topology *topology)
-{
-    const struct sl_component **order =
-        sl_pool_alloc(pool, topology->components_count * sizeof(struct sl_component *));
-    const uint64_t numbers[] = {
-        topology->memory_bytes,    topology->consumers,  (uint64_t)topology->commit_mode,
-        topology->commit_every_ns, topology->max_age_ns, topology->max_future_ns};
-    uint64_t hash =
-        XXH3_64bits_withSeed(numbers, sizeof(numbers), topology_hash_text(topology->name, 1));
-
-    hash = topology_hash_text(topology->commit_topic, hash);
-    for (uint32_t i = 0; i < topology->components_count; i++)
-        order[i] = &topology->components[i];
-    qsort(order, topology->components_count, sizeof(struct sl_component *), topology_by_name);
-    for (uint32_t i = 0; i < topology->components_count; i++)
-        hash = topology_hash_component(topology, order[i], hash);
-    return hash;
-}
-
 /* A topology's own memory: is judged here, where the file can be pointed at; the process's by
  * whoever starts it. */
 static void topology_check_memory(struct sl_draft *draft, const struct sl_yaml *root,
@@ -423,6 +366,28 @@ static void topology_check_memory(struct sl_draft *draft, const struct sl_yaml *
     topology_refuse(draft, root, "memory", remedy + 2, err.text + strlen("memory: "));
 }
 
+static int topology_by_setting(const void *a, const void *b)
+{
+    const struct sl_input_file *one = a, *other = b;
+
+    return strcmp(one->setting, other->setting);
+}
+
+/* What of them a generation's folder takes: each file once. */
+static void topology_inputs(struct sl_draft *draft, struct sl_topology *topology)
+{
+    struct sl_inputs *inputs = draft->bind.inputs;
+
+    if (inputs->count > 0)
+        qsort(inputs->items, inputs->count, sizeof(*inputs->items), topology_by_setting);
+    for (uint32_t i = 0; i < inputs->count; i++)
+        for (uint32_t other = 0; other < i && inputs->items[i].kept != NULL; other++)
+            if (inputs->items[other].kept != NULL && strcmp(inputs->items[other].kept, inputs->items[i].kept) == 0)
+                inputs->items[i].kept = NULL;
+    topology->inputs = inputs->items;
+    topology->inputs_count = inputs->count;
+}
+
 static void topology_finish(struct sl_draft *draft, struct sl_topology *topology)
 {
     uint32_t *counts[] = {[SL_SOURCE] = &topology->sources_count,
@@ -437,12 +402,15 @@ static void topology_finish(struct sl_draft *draft, struct sl_topology *topology
         struct sl_component *component = &draft->items[i].component;
         for (uint32_t k = 0; k < component->inputs_count; k++)
             component->inputs[k].component = draft->items[component->inputs[k].component].order;
+        if (component->line >= (uint32_t)SL_SET_LINE)
+            component->line = component->column = 0; /* not in the file */
         topology->components[draft->items[i].order] = *component;
         (*counts[component->role])++;
     }
     topology->dead_letters = (int)draft->count - 1;
     assert(strcmp(topology->components[topology->dead_letters].name, SL_DEAD_LETTERS) == 0);
-    topology->digest = topology_digest(draft->bind.pool, topology);
+    sl_draft_digest(draft, topology);
+    topology_inputs(draft, topology);
 }
 
 /* Absolute, so that a change of folder later does not matter; the path as given where it does not
@@ -483,39 +451,118 @@ static void topology_read(struct topology_owner *owner, struct sl_draft *draft,
             topology_exactly_once(draft, i);
 }
 
-int sl_topology_load(const char *path, const struct sl_registry *registry,
-                     const struct sl_process_config *process, struct sl_diags *diags,
-                     struct sl_topology **ret_topology)
+/* What a load is given beside the file: of a generation its folder and its origin. */
+struct topology_load {
+    const char *path, *kept_dir;
+    const struct sl_strings *sets;
+    const struct sl_registry *registry;
+    const struct sl_process_config *process;
+};
+
+/* The caller's texts need not live as long as the topology. */
+static void topology_sets(struct topology_owner *owner, const struct sl_strings *sets)
 {
-    struct topology_owner *owner = calloc(1, sizeof(*owner));
-    uint32_t errors = diags->errors;
+    const char **items = sl_pool_alloc(&owner->pool, (sets->count + 1) * sizeof(*items));
+
+    for (uint32_t i = 0; i < sets->count; i++)
+        items[i] = sl_pool_text(&owner->pool, sets->items[i], strlen(sets->items[i]));
+    owner->topology.sets = (struct sl_strings){items, sets->count};
+}
+
+static bool topology_origin(struct topology_owner *owner, const struct topology_load *load, struct sl_diags *diags)
+{
+    struct sl_err err;
+    char *remedy;
+
+    if (load->kept_dir == NULL)
+        return topology_sets(owner, load->sets), true;
+    if (sl_kept_origin_read(&owner->pool, load->kept_dir, &owner->topology.base_dir, &owner->topology.sets, &err) == 0)
+        return true;
+    remedy = strstr(err.text, "; ");
+    assert(remedy != NULL);
+    *remedy = '\0';
+    sl_diags_add(diags, false, sl_pool_printf(&owner->pool, "%s/" SL_KEPT_ORIGIN, load->kept_dir), 0, 0, remedy + 2, "%s", err.text);
+    return false;
+}
+
+static bool topology_load(struct topology_owner *owner, const struct topology_load *load, struct sl_diags *diags)
+{
+    uint32_t errors = diags->errors, first = diags->count;
+    struct sl_inputs inputs = {.count = 0};
     const struct sl_yaml *root;
     struct sl_draft draft;
 
-    if (owner == NULL) {
-        sl_diags_add(diags, false, path, 0, 0, "free some memory", "no memory for a topology");
-        return -(int)SL_E_LIMIT;
-    }
-    sl_pool_init(&owner->pool);
-    topology_place(owner, path);
-    owner->topology.connections = process == NULL ? NULL : process->connections;
-    owner->topology.connections_count = process == NULL ? 0 : process->connections_count;
-    draft = (struct sl_draft){.bind = {&owner->pool, diags, path, owner->topology.base_dir},
-                              .registry = registry,
-                              .process = process};
-    root = sl_yaml_load(&owner->pool, path, diags);
+    topology_place(owner, load->path);
+    if (!topology_origin(owner, load, diags))
+        return false;
+    owner->topology.connections = load->process == NULL ? NULL : load->process->connections;
+    owner->topology.connections_count = load->process == NULL ? 0 : load->process->connections_count;
+    draft = (struct sl_draft){.bind = {.pool = &owner->pool,
+                                       .diags = diags,
+                                       .file = load->path,
+                                       .base_dir = owner->topology.base_dir,
+                                       .kept_dir = load->kept_dir,
+                                       .inputs = &inputs},
+                              .registry = load->registry,
+                              .process = load->process};
+    root = sl_yaml_load(&owner->pool, load->path, diags);
+    if (root != NULL && root->kind == SL_YAML_MAP)
+        root = sl_set_apply(&owner->pool, root, &owner->topology.sets, diags);
     if (root != NULL)
         topology_read(owner, &draft, root);
     if (root != NULL && diags->errors == errors) {
         topology_finish(&draft, &owner->topology);
         topology_check_memory(&draft, root, &owner->topology);
     }
-    if (root == NULL || diags->errors > errors) {
+    sl_set_name_diags(&owner->topology.sets, diags, first);
+    return root != NULL && diags->errors == errors;
+}
+
+static int topology_new(const struct topology_load *load, struct sl_diags *diags, struct sl_topology **ret_topology)
+{
+    struct topology_owner *owner = calloc(1, sizeof(*owner));
+
+    if (owner == NULL) {
+        sl_diags_add(diags, false, load->path, 0, 0, "free some memory", "no memory for a topology");
+        return -(int)SL_E_LIMIT;
+    }
+    sl_pool_init(&owner->pool);
+    if (!topology_load(owner, load, diags)) {
         (void)sl_topology_free(&owner->topology);
         return -(int)SL_E_CONFIG;
     }
     *ret_topology = &owner->topology;
     return 0;
+}
+
+int sl_topology_load_set(const char *path, const struct sl_strings *sets, const struct sl_registry *registry,
+                         const struct sl_process_config *process, struct sl_diags *diags, struct sl_topology **ret_topology)
+{
+    static const struct sl_strings none = {NULL, 0};
+    const struct topology_load load = {
+        .path = path, .sets = sets == NULL ? &none : sets, .registry = registry, .process = process};
+
+    return topology_new(&load, diags, ret_topology);
+}
+
+int sl_topology_load(const char *path, const struct sl_registry *registry, const struct sl_process_config *process,
+                     struct sl_diags *diags, struct sl_topology **ret_topology)
+{
+    return sl_topology_load_set(path, NULL, registry, process, diags, ret_topology);
+}
+
+int sl_topology_load_kept(const char *dir, const struct sl_registry *registry, const struct sl_process_config *process,
+                          struct sl_diags *diags, struct sl_topology **ret_topology)
+{
+    struct topology_load load = {.kept_dir = dir, .registry = registry, .process = process};
+    char path[PATH_MAX];
+
+    if (snprintf(path, sizeof(path), "%s/" SL_KEPT_TOPOLOGY, dir) >= (int)sizeof(path)) {
+        sl_diags_add(diags, false, dir, 0, 0, "use a data_dir with a shorter path", "the path is too long");
+        return -(int)SL_E_CONFIG;
+    }
+    load.path = path;
+    return topology_new(&load, diags, ret_topology);
 }
 
 struct sl_topology *sl_topology_free(struct sl_topology *topology)

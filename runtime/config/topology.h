@@ -25,6 +25,7 @@ struct sl_sink_common {
     bool refused_drop;   /* on_refused: drop */
     uint64_t deadline_ns; /* retry.deadline; 0: none */
     uint64_t batch_bytes, batch_records, batch_every_ns; /* of a request */
+    bool reachable;      /* require: reachable: a deployment asks the back-end first (engine/reach.h) */
     const char *was; /* the sink's name in the version before: marks, zone and queue go on under the new one. NULL: none */
 };
 
@@ -35,6 +36,7 @@ struct sl_input {
 
 struct sl_component {
     enum sl_role role;
+    enum sl_role gone_role; /* role SL_GONE: what it was */
     const char *name, *type;
     const struct sl_head *head; /* of the kind; cast by role */
     void *config;               /* head->config_bytes, filled */
@@ -52,9 +54,11 @@ struct sl_component {
 struct sl_input_file {
     const char *setting; /* "operators.enrich.script" */
     const char *written; /* as the topology says it */
+    const char *named;   /* as written, without what says nothing (./, //) */
     const char *path;    /* where it was read */
     const char *kept;    /* its name in a generation's folder; NULL: not copied (SL_F_NOT_KEPT), or an earlier row copies it */
-    uint64_t digest;     /* of its content; 0: it could not be read */
+    bool in_place;       /* SL_F_IN_PLACE: read where it lies, not part of topology.digest */
+    uint64_t digest;     /* of its content (in place and above 64 MiB: of size and time of change); 0: it could not be read */
 };
 
 struct sl_connection { /* of sluice.yaml or inline */
@@ -88,7 +92,7 @@ struct sl_topology {
      * certificate finds the same version. Not of base_dir. */
     uint64_t digest;
     uint64_t digest_now; /* and of those as well: a deployment changes nothing where both are equal */
-    const struct sl_input_file *inputs; /* in the order of components' names, each kind's rows in theirs */
+    const struct sl_input_file *inputs; /* by setting */
     uint32_t inputs_count;
     struct sl_strings sets; /* it was loaded with: "PATH=VALUE" */
 };

@@ -26,8 +26,10 @@ struct sl_merge {
 };
 
 /* running: what runs now, in the index space (of a first start: as loaded, its own indices are the space). from: as loaded.
- * A changed row has the config of `from`; a sink's `was` is left to the caller: the old name's row is GONE, the new one's NEW.
- * The order of rows says nothing: inputs may come behind those that read them.
+ * A kept row is the running one's with other inputs; every other one is `from`'s. A name that comes back gets its index again, in the same
+ * role; in another role it is another row, so look names up among rows that are not SL_GONE. A sink's `was` is left to the caller: the old
+ * name's row is GONE, the new one's NEW; it is NULL where there is nothing to take over (no running sink of that name, or this one ran).
+ * The order of rows says nothing: inputs may come behind those that read them. Names of gone rows belong to the merge.
  * Refuses what cannot change while it runs, naming what and the remedy: the name, commit.* , dead letters' and sinks' change
  * between committed and acknowledged (SL_SINK_FLUSHED), the source that carries the commit (role SL_SOURCE with SL_SOURCE_KAFKA: its
  * connection and group), consumers. */

@@ -77,7 +77,7 @@ static int teardown(void **state)
 
 static bool fill(const char *text, struct thing *thing)
 {
-    struct sl_bind bind = {&pool, &diags, "t", "/etc"};
+    struct sl_bind bind = {.pool = &pool, .diags = &diags, .file = "t", .base_dir = "/etc"};
     const struct sl_bind_part part = {fields, thing};
     const struct sl_bind_map map = {.parts = &part, .parts_count = 1, .setting = ""};
     const struct sl_yaml *root = sl_yaml_parse(&pool, "t", text, strlen(text), &diags);
@@ -245,9 +245,9 @@ static void test_hashes_see_values_only(void **state)
     (void)state;
     assert_true(fill("name: x", &a));
     assert_true(fill("{ \"name\": 'x', pause: 5000ms, list: [a, b] }", &b));
-    assert_true(sl_fields_hash(fields, &a, "/etc", 1) == sl_fields_hash(fields, &b, "/etc", 1));
+    assert_true(sl_fields_hash(fields, &a, "/etc", false, 1) == sl_fields_hash(fields, &b, "/etc", false, 1));
     assert_true(fill("name: x\nlist: [ab]", &b));
-    assert_true(sl_fields_hash(fields, &a, "/etc", 1) != sl_fields_hash(fields, &b, "/etc", 1));
+    assert_true(sl_fields_hash(fields, &a, "/etc", false, 1) != sl_fields_hash(fields, &b, "/etc", false, 1));
 }
 
 int main(void)

@@ -28,9 +28,9 @@ const struct sl_field push_auth_fields[] = {
 };
 
 const struct sl_field push_tls_fields[] = {
-    TLS(ca, SL_F_INPUT_PATH, .help = "PEM file of the authorities to trust; default: the system's."),
-    TLS(certificate, SL_F_INPUT_PATH, .help = "PEM file of our own certificate, with key."),
-    TLS(key, SL_F_INPUT_PATH, .help = "PEM file of its private key."),
+    TLS(ca, SL_F_INPUT_PATH, .flags = SL_F_IN_PLACE | SL_F_NOT_KEPT, .help = "PEM file of the authorities to trust; default: the system's."),
+    TLS(certificate, SL_F_INPUT_PATH, .flags = SL_F_IN_PLACE | SL_F_NOT_KEPT, .help = "PEM file of our own certificate, with key."),
+    TLS(key, SL_F_INPUT_PATH, .flags = SL_F_IN_PLACE | SL_F_NOT_KEPT, .help = "PEM file of its private key."),
     TLS(verify, SL_F_BOOL, .def = "true", .help = "false: neither certificate nor host name are checked. For trials only."),
     {0},
 };

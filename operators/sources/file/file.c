@@ -49,7 +49,7 @@ struct source {
 static const char *const source_reads[] = {"follow", "once", NULL};
 
 static const struct sl_field source_fields[] = {
-    SL_FIELD(source_config, paths, SL_F_STRINGS, .flags = SL_F_REQUIRED,
+    SL_FIELD(source_config, paths, SL_F_STRINGS, .flags = SL_F_REQUIRED | SL_F_BELOW_BASE,
              .help = "Files to read: paths or patterns with *, ?, [a-z] and ** (any folders), relative to the topology's file."),
     SL_FIELD(source_config, exclude, SL_F_STRINGS,
              .help = "Patterns of files to leave out; one without a slash is compared with the name alone."),

@@ -19,8 +19,8 @@
 #define SERVER_GRACE_NS (5 * SL_NS_PER_S) /* for answers to leave at a stop */
 
 const struct sl_field sl_http_tls_fields[] = {
-    SL_FIELD(sl_http_tls, certificate, SL_F_INPUT_PATH, .help = "Certificate chain, PEM."),
-    SL_FIELD(sl_http_tls, key, SL_F_INPUT_PATH, .help = "Private key, PEM."),
+    SL_FIELD(sl_http_tls, certificate, SL_F_INPUT_PATH, .flags = SL_F_IN_PLACE | SL_F_NOT_KEPT, .help = "Certificate chain, PEM."),
+    SL_FIELD(sl_http_tls, key, SL_F_INPUT_PATH, .flags = SL_F_IN_PLACE | SL_F_NOT_KEPT, .help = "Private key, PEM."),
     {0},
 };
 

@@ -36,9 +36,9 @@ struct syslog_slot { /* self */
 static const char *const syslog_framings[] = {"auto", "octet", "newline", NULL};
 
 static const struct sl_field syslog_tls_fields[] = {
-    SL_FIELD(syslog_tls_config, certificate, SL_F_INPUT_PATH, .help = "Certificate chain, PEM."),
-    SL_FIELD(syslog_tls_config, key, SL_F_INPUT_PATH, .help = "Private key, PEM."),
-    SL_FIELD(syslog_tls_config, ca, SL_F_INPUT_PATH, .help = "If set, senders must show a certificate that one of these CAs signed, PEM."),
+    SL_FIELD(syslog_tls_config, certificate, SL_F_INPUT_PATH, .flags = SL_F_IN_PLACE | SL_F_NOT_KEPT, .help = "Certificate chain, PEM."),
+    SL_FIELD(syslog_tls_config, key, SL_F_INPUT_PATH, .flags = SL_F_IN_PLACE | SL_F_NOT_KEPT, .help = "Private key, PEM."),
+    SL_FIELD(syslog_tls_config, ca, SL_F_INPUT_PATH, .flags = SL_F_IN_PLACE | SL_F_NOT_KEPT, .help = "If set, senders must show a certificate that one of these CAs signed, PEM."),
     {0},
 };
 

@@ -300,7 +300,7 @@ static const char *const enrich_formats[] = {"auto", "csv", "ndjson", NULL};
 static const char *const enrich_missing_words[] = {"keep", "dead", NULL};
 
 static const struct sl_field enrich_fields[] = {
-    SL_FIELD(enrich_config, table, SL_F_INPUT_PATH, .flags = SL_F_REQUIRED,
+    SL_FIELD(enrich_config, table, SL_F_INPUT_PATH, .flags = SL_F_REQUIRED | SL_F_IN_PLACE,
              .help = "The file: CSV with a header row, or NDJSON. It is read again when it changes; replace it by a rename."),
     SL_FIELD(enrich_config, format, SL_F_ENUM, .def = "auto", .values = enrich_formats,
              .help = "auto: NDJSON if the file's name ends in .ndjson, .jsonl or .json, else CSV."),
