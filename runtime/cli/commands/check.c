@@ -15,8 +15,7 @@
 #include "runtime/cli/commands.h"
 #include "runtime/config/process.h"
 #include "runtime/config/topology.h"
-#include "runtime/engine/op.h"
-#include "runtime/engine/worker_http.h"
+#include "runtime/engine/reach.h"
 #include "runtime/kafka/klog.h"
 
 enum { CHECK_CONNECT_MS = 5000 };
@@ -205,47 +204,18 @@ static void check_component(struct check_file *file, const struct sl_component *
     }
 }
 
-static const char *check_answer(const struct sl_http_request *request, char text[320])
-{
-    if (request->failure != SL_HTTP_NONE)
-        return request->why;
-    if (request->status != 401 && request->status != 403)
-        return NULL;
-    (void)snprintf(text, 320, "it answers HTTP %d: %s", request->status,
-                   request->status == 401 ? "authentication failed" : "access denied");
-    return text;
-}
-
 /* A sink that sends requests: each of its hosts is asked for something that changes nothing. */
 static void check_probe(struct check_file *file, const struct sl_component *component)
 {
-    union { /* the head is the first member of its kind */
-        const struct sl_head *head;
-        const struct sl_sink_kind *sink;
-    } u = {.head = component->head};
-    char text[320];
+    enum sl_reach reach = SL_REACH_FINE;
 
-    if (component->role != SL_SINK || u.sink->probe == NULL)
-        return;
-    for (uint32_t host = 0;; host++) {
-        struct sl_http_request request;
+    for (uint32_t host = 0; reach == SL_REACH_FINE || reach == SL_REACH_SILENT; host++) {
         struct sl_err err;
-        const char *why;
-        int status = u.sink->probe(component->config, host, &request, &err);
-        if (status == 0)
-            return;
-        if (status > 0) {
-            status = sl_worker_http_once(&request, &err);
-            why = status == 0 ? check_answer(&request, text) : err.text;
-            if (why != NULL)
-                sl_diags_add(&file->diags, false, file->path, component->line, component->column,
-                             "start the back-end, or correct url:, auth: and tls:", "sinks.%s: %s", component->name, why);
-            request.done(&request);
-            continue;
-        }
-        sl_diags_add(&file->diags, false, file->path, component->line, component->column, "correct this secret", "sinks.%s: %s",
-                     component->name, err.text);
-        return;
+        reach = sl_reach_host(component, host, &err);
+        if (reach == SL_REACH_SILENT || reach == SL_REACH_UNASKED)
+            sl_diags_add(&file->diags, false, file->path, component->line, component->column,
+                         reach == SL_REACH_UNASKED ? "correct this secret" : "start the back-end, or correct url:, auth: and tls:",
+                         "sinks.%s: %s", component->name, err.text);
     }
 }
 
