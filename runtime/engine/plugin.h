@@ -2,7 +2,8 @@
  * nothing but the C library, and leaves no symbol to be found at link: all that a plugin asks of Sluice goes through the table `api`.
  *
  * A plugin is a shared object that exports one function, `const struct sl_plugin *sl_plugin(void)`. What it returns is copied; the
- * code stays loaded as long as the topology.
+ * code stays loaded as long as its version of the topology, a newer version's is loaded beside it, and it is unloaded behind its last
+ * close(). So nothing of it may stay: no thread, signal handler, pthread key. What it knows begins anew with every version.
  *
  * Threads: an instance (self) belongs to one thread; it takes no lock, starts no thread, waits for nothing. Several instances run at
  * once, so state lies in self, never in a static variable.

@@ -6,8 +6,13 @@
 #include <ctype.h>
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "runtime/base/fs.h"
 #include "runtime/config/bind_value.h"
@@ -21,6 +26,12 @@ enum { PLUGIN_FILE_MAX = 256 << 20, PLUGIN_SETTINGS_MAX = 1 << 20, PLUGIN_SELF_M
 #define PLUGIN_MACHINE EM_AARCH64
 #else
 #error "plugins: the ELF machine of this processor is not listed"
+#endif
+
+#ifdef MFD_EXEC
+#define PLUGIN_MFD_EXEC MFD_EXEC
+#else
+#define PLUGIN_MFD_EXEC 0x10u
 #endif
 
 /* Numbers that the header states for plugins and that are the engine's. */
@@ -62,6 +73,8 @@ static int file_symbol(const Elf64_Sym *symbol, const char *name, bool *found, s
 
     if (ELF64_ST_BIND(symbol->st_info) == STB_GNU_UNIQUE)
         return plugin_refuse(err, "the plugin has the GNU_UNIQUE symbol %.100s, so it could never be unloaded; build it with -fno-gnu-unique", name);
+    if (symbol->st_shndx == SHN_UNDEF && (strcmp(name, "__cxa_thread_atexit_impl") == 0 || strcmp(name, "__cxa_thread_atexit") == 0))
+        return plugin_refuse(err, "the plugin has thread-local variables with destructors (%.40s), which hold it until its threads end; keep state in self", name);
     if (ours && symbol->st_shndx == SHN_UNDEF && ELF64_ST_BIND(symbol->st_info) != STB_WEAK)
         return plugin_refuse(err, "the plugin needs the symbol %.100s of Sluice at link, and there are none; include sluice/plugin.h alone and go through the api table", name);
     *found = *found || (symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC && strcmp(name, "sl_plugin") == 0);
@@ -89,38 +102,147 @@ static int file_symbols(const struct plugin_file *file, const Elf64_Ehdr *head, 
     return 0;
 }
 
+/* What of the dynamic table would keep the object in the process for ever, or use up what cannot be had twice. */
+static int file_dynamic(const struct plugin_file *file, const Elf64_Phdr *segment, struct sl_err *err)
+{
+    Elf64_Dyn entry;
+
+    for (uint64_t at = 0; at + sizeof(entry) <= segment->p_filesz; at += sizeof(entry)) {
+        if (!file_get(file, segment->p_offset + at, &entry, sizeof(entry)))
+            return plugin_refuse(err, "the plugin's file is damaged; build it again");
+        if (entry.d_tag == DT_NULL)
+            break;
+        if (entry.d_tag == DT_FLAGS_1 && (entry.d_un.d_val & DF_1_NODELETE) != 0)
+            return plugin_refuse(err, "the plugin is linked with -z nodelete, so it could never be unloaded; link it without");
+        if (entry.d_tag == DT_FLAGS && (entry.d_un.d_val & DF_STATIC_TLS) != 0)
+            return plugin_refuse(err, "the plugin's thread-local variables are in static TLS, of which a process has little; build it without -ftls-model=initial-exec");
+    }
+    return 0;
+}
+
+/* A segment beyond the file's end would be mapped, and end the process when it is touched. */
+static int file_segments(const struct plugin_file *file, const Elf64_Ehdr *head, struct sl_err *err)
+{
+    Elf64_Phdr segment;
+
+    for (uint32_t i = 0; i < head->e_phnum; i++) {
+        int rc = 0;
+        if (!file_get(file, head->e_phoff + (uint64_t)i * sizeof(segment), &segment, sizeof(segment)) ||
+            (segment.p_type == PT_LOAD && (segment.p_offset > file->bytes || segment.p_filesz > file->bytes - segment.p_offset)))
+            return plugin_refuse(err, "the plugin's file is damaged; build it again");
+        if (segment.p_type == PT_DYNAMIC)
+            rc = file_dynamic(file, &segment, err);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int file_sections(const struct plugin_file *file, const Elf64_Ehdr *head, struct sl_err *err)
+{
+    Elf64_Shdr section;
+
+    for (uint32_t i = 0; i < head->e_shnum; i++) {
+        if (!file_get(file, head->e_shoff + (uint64_t)i * sizeof(section), &section, sizeof(section)))
+            return plugin_refuse(err, "the plugin's file is damaged; build it again");
+        if (section.sh_type == SHT_DYNSYM)
+            return file_symbols(file, head, &section, err);
+    }
+    return plugin_refuse(err, "the plugin has no table of dynamic symbols; do not strip its section headers");
+}
+
 static int file_check(const struct plugin_file *file, struct sl_err *err)
 {
     Elf64_Ehdr head;
-    Elf64_Shdr section;
+    int rc;
 
     if (!file_get(file, 0, &head, sizeof(head)) || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
         return plugin_refuse(err, "the plugin is no shared object (ELF); build it with cc -shared -fPIC");
     if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_machine != PLUGIN_MACHINE)
         return plugin_refuse(err, "the plugin is built for another kind of machine (ELF machine %u, this one is %u); build it here", head.e_machine, PLUGIN_MACHINE);
-    if (head.e_type != ET_DYN || head.e_shentsize != sizeof(section))
+    if (head.e_type != ET_DYN || head.e_shentsize != sizeof(Elf64_Shdr) || head.e_phentsize != sizeof(Elf64_Phdr))
         return plugin_refuse(err, "the plugin is no shared object but ELF of type %u; build it with cc -shared -fPIC", head.e_type);
-    for (uint32_t i = 0; i < head.e_shnum; i++) {
-        if (!file_get(file, head.e_shoff + (uint64_t)i * sizeof(section), &section, sizeof(section)))
-            return plugin_refuse(err, "the plugin's file is damaged; build it again");
-        if (section.sh_type == SHT_DYNSYM)
-            return file_symbols(file, &head, &section, err);
-    }
-    return plugin_refuse(err, "the plugin has no table of dynamic symbols; do not strip its section headers");
+    rc = file_sections(file, &head, err);
+    return rc != 0 ? rc : file_segments(file, &head, err);
 }
 
-static int file_look(const char *path, struct sl_err *err)
+/* ---- the copy that is opened ---- */
+
+struct plugin_open { /* in the pool */
+    void *handle;
+    int fd; /* stays open with the handle: its number is in `path`, which the loader knows the object by */
+    char path[48];
+};
+
+/* A file without a name, which nobody can change any more. */
+static int open_copy(const char *path, const struct plugin_file *file, struct sl_err *err)
+{
+    const char *name = strrchr(path, '/');
+    int fd, rc;
+
+    name = name == NULL ? path : name + 1;
+    fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | PLUGIN_MFD_EXEC);
+    if (fd < 0 && errno == EINVAL) /* a kernel before 6.3, or a name above 249 bytes */
+        fd = memfd_create("plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return plugin_refuse(err, "the plugin's copy in memory: %s; let this system make executable memory files (sysctl vm.memfd_noexec)", strerror(errno));
+    rc = sl_fs_write_all(sl_fs_posix(), fd, file->data, file->bytes, 0);
+    if (rc >= 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        return fd;
+    (void)close(fd);
+    return plugin_refuse(err, "the plugin's copy in memory: %s; give the process more memory", strerror(rc < 0 ? -rc : errno));
+}
+
+static void open_end(void *thing)
+{
+    struct plugin_open *open = thing;
+    void *left;
+
+    (void)dlclose(open->handle);
+    left = dlopen(open->path, RTLD_NOLOAD | RTLD_NOW);
+    if (left == NULL) {
+        (void)close(open->fd);
+        return;
+    }
+    /* Something holds it after all. The descriptor stays as well: with its number, another plugin would be taken for this one. */
+    (void)dlclose(left);
+}
+
+/* /proc/self is what debuggers cannot follow. */
+static struct plugin_open *open_object(struct sl_pool *pool, int fd, struct sl_err *err)
+{
+    struct plugin_open *open = sl_pool_alloc(pool, sizeof(*open));
+
+    open->fd = fd;
+    (void)snprintf(open->path, sizeof(open->path), "/proc/%d/fd/%d", (int)getpid(), fd);
+    if (access(open->path, R_OK) != 0)
+        (void)snprintf(open->path, sizeof(open->path), "/proc/self/fd/%d", fd);
+    open->handle = dlopen(open->path, RTLD_NOW | RTLD_LOCAL);
+    if (open->handle != NULL) {
+        sl_pool_on_fini(pool, open_end, open);
+        return open;
+    }
+    (void)plugin_refuse(err, "the plugin cannot be loaded: %.300s; build it with all that it needs (what lies beside it is not looked at)", dlerror());
+    (void)close(fd);
+    return NULL;
+}
+
+/* What was judged is what is opened: the file is read once. */
+static struct plugin_open *open_plugin(struct sl_pool *pool, const char *path, struct sl_err *err)
 {
     char *data = NULL;
     struct plugin_file file = {NULL, 0};
-    int rc = sl_fs_read_file(sl_fs_posix(), path, PLUGIN_FILE_MAX, &data, &file.bytes);
+    int rc = sl_fs_read_file(sl_fs_posix(), path, PLUGIN_FILE_MAX, &data, &file.bytes), fd = -1;
 
-    if (rc < 0)
-        return plugin_refuse(err, "%.200s: %s; write the path of a plugin", path, strerror(-rc));
+    if (rc < 0) {
+        (void)plugin_refuse(err, "%.200s: %s; write the path of a plugin", path, strerror(-rc));
+        return NULL;
+    }
     file.data = data;
-    rc = file_check(&file, err);
+    if (file_check(&file, err) == 0)
+        fd = open_copy(path, &file, err);
     free(data);
-    return rc;
+    return fd < 0 ? NULL : open_object(pool, fd, err);
 }
 
 /* ---- its table ---- */
@@ -296,27 +418,17 @@ static int fields_copy(struct sl_pool *pool, const struct sl_plugin *table, stru
 
 /* ---- loading ---- */
 
-static void plugin_close(void *handle)
-{
-    (void)dlclose(handle);
-}
-
 const struct plugin_code *plugin_load(struct sl_pool *pool, const char *path, struct sl_err *err)
 {
     struct plugin_code *code = sl_pool_alloc(pool, sizeof(*code));
+    const struct plugin_open *open = open_plugin(pool, path, err);
     const struct sl_plugin *(*entry)(void);
     const struct sl_plugin *table;
-    void *handle, *symbol;
+    void *symbol;
 
-    if (file_look(path, err) != 0)
+    if (open == NULL)
         return NULL;
-    handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL) {
-        (void)plugin_refuse(err, "the plugin cannot be loaded: %.300s; build it with all that it needs", dlerror());
-        return NULL;
-    }
-    sl_pool_on_fini(pool, plugin_close, handle);
-    symbol = dlsym(handle, "sl_plugin");
+    symbol = dlsym(open->handle, "sl_plugin");
     if (symbol == NULL) {
         (void)plugin_refuse(err, "the plugin exports no function sl_plugin; write const struct sl_plugin *sl_plugin(void), visible");
         return NULL;
