@@ -10,12 +10,15 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/json_out.h"
+#include "runtime/base/listener.h"
 #include "runtime/control/listen.h"
 #include "runtime/control/page.h"
 
@@ -25,6 +28,9 @@ enum { CONTROL_TOKEN_BYTES_MIN = 16 };
 struct control_place { /* one listening socket and its thread */
     struct sl_control *control;
     struct MHD_Daemon *daemon;
+    struct MHD_Daemon *before; /* quiesced: connections of before, until the end */
+    char name[SL_LISTENER_NAME_BYTES]; /* of the socket (base/listener.h) */
+    int fd;                            /* while quiesced; else the daemon's */
     bool local; /* the Unix socket: peer credentials; else the token */
 };
 
@@ -33,10 +39,13 @@ struct sl_control {
     struct sl_control_source source;
     pthread_mutex_t locks[2]; /* around every call into source: of questions, of commands */
     struct control_place places[2];
-    char *socket, *token;
+    char *socket, *listen, *token;
+    bool made; /* device and inode are of the socket's file */
     uint64_t device, inode;
     uint16_t port;
     atomic_bool closing; /* streams end */
+    pthread_mutex_t lives_lock;
+    struct control_live *lives; /* under lives_lock */
 };
 
 struct control_request {
@@ -61,8 +70,11 @@ struct control_response {
 
 struct control_live { /* a stream being sent */
     struct sl_control *control;
-    struct sl_control_stream *stream;
+    pthread_mutex_t lock;             /* around its reading and its closing */
+    struct sl_control_stream *stream; /* NULL: closed before its client has gone */
+    int64_t (*read)(struct sl_control_stream *stream, char *to, size_t bytes); /* the stream's, which says whose it is */
     uint64_t sent_ns;
+    struct control_live *next;
 };
 
 static const char control_json[] = "application/json", control_text[] = "text/plain; charset=utf-8";
@@ -254,7 +266,9 @@ static ssize_t control_live_read(void *user, uint64_t at, char *to, size_t bytes
     (void)at;
     if (atomic_load(&live->control->closing))
         return MHD_CONTENT_READER_END_OF_STREAM;
-    got = live->stream->read(live->stream, to, bytes);
+    (void)pthread_mutex_lock(&live->lock);
+    got = live->stream != NULL ? live->stream->read(live->stream, to, bytes) : -1;
+    (void)pthread_mutex_unlock(&live->lock);
     if (got < 0)
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (got == 0 && sl_clock_now_ns() - live->sent_ns >= SL_NS_PER_S) {
@@ -266,25 +280,53 @@ static ssize_t control_live_read(void *user, uint64_t at, char *to, size_t bytes
     return (ssize_t)got;
 }
 
+static void control_live_close(struct control_live *live)
+{
+    (void)pthread_mutex_lock(&live->lock);
+    if (live->stream != NULL)
+        live->stream->close(live->stream);
+    live->stream = NULL;
+    (void)pthread_mutex_unlock(&live->lock);
+}
+
 static void control_live_free(void *user)
 {
-    struct control_live *live = user;
-    live->stream->close(live->stream);
+    struct control_live *live = user, **link = &live->control->lives;
+    (void)pthread_mutex_lock(&live->control->lives_lock);
+    while (*link != live)
+        link = &(*link)->next;
+    *link = live->next;
+    (void)pthread_mutex_unlock(&live->control->lives_lock);
+    control_live_close(live);
+    (void)pthread_mutex_destroy(&live->lock);
     free(live);
+}
+
+static struct control_live *control_live_new(struct sl_control *control, struct sl_control_stream *stream)
+{
+    struct control_live *live = calloc(1, sizeof(*live));
+    if (live == NULL)
+        return NULL;
+    live->control = control;
+    live->stream = stream;
+    live->read = stream->read;
+    live->sent_ns = sl_clock_now_ns();
+    (void)pthread_mutex_init(&live->lock, NULL);
+    (void)pthread_mutex_lock(&control->lives_lock);
+    live->next = control->lives;
+    control->lives = live;
+    (void)pthread_mutex_unlock(&control->lives_lock);
+    return live;
 }
 
 static struct MHD_Response *control_stream(struct sl_control *control, struct control_response *response)
 {
-    struct control_live *live = calloc(1, sizeof(*live));
+    struct control_live *live = control_live_new(control, response->stream);
     struct MHD_Response *made = NULL;
-    if (live != NULL) {
-        *live = (struct control_live){control, response->stream, sl_clock_now_ns()};
-        made = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 << 10, control_live_read, live, control_live_free);
-    }
-    if (made == NULL) {
+    if (live == NULL)
         response->stream->close(response->stream);
-        free(live);
-    }
+    else if ((made = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 << 10, control_live_read, live, control_live_free)) == NULL)
+        control_live_free(live);
     return made;
 }
 
@@ -392,10 +434,8 @@ static void control_completed(void *user, struct MHD_Connection *connection, voi
 
 /* ---- opening and closing ---- */
 
-static int control_start(struct sl_control *control, struct control_place *place, int fd, bool local, struct sl_err *err)
+static int control_start(struct control_place *place, int fd, struct sl_err *err)
 {
-    place->control = control;
-    place->local = local;
     place->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_ITC, 0,
                                      NULL, NULL, control_handle, place, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd,
                                      MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONTROL_CONNECTIONS,
@@ -406,39 +446,87 @@ static int control_start(struct sl_control *control, struct control_place *place
     return 0;
 }
 
+struct control_opening {
+    const char *address;
+    uint16_t port;
+};
+
+static int control_open_unix(void *user, int *ret_fd, struct sl_err *err)
+{
+    const struct control_opening *opening = user;
+    uint64_t device, inode;
+    return sl_listen_unix(opening->address, ret_fd, &device, &inode, err);
+}
+
+static int control_open_port(void *user, int *ret_fd, struct sl_err *err)
+{
+    struct control_opening *opening = user;
+    return sl_listen_tcp(opening->address, ret_fd, &opening->port, err);
+}
+
+/* On the socket that is there already, or a new one. */
+static int control_open_place(struct sl_control *control, struct control_place *place, const char *address, struct sl_err *err)
+{
+    struct control_opening opening = {address, control->port};
+    bool local = place == &control->places[0];
+    char owner[64];
+    int fd, status;
+
+    place->control = control;
+    place->local = local;
+    (void)snprintf(owner, sizeof(owner), "the control server %p", (void *)control);
+    status = sl_listener_get(place->name, owner, local ? control_open_unix : control_open_port, &opening, &fd, err);
+    if (status != 0)
+        return status;
+    if (!local)
+        control->port = opening.port;
+    status = control_start(place, fd, err);
+    if (status != 0) {
+        sl_listener_put(place->name, fd);
+        (void)close(fd);
+    }
+    return status;
+}
+
 static int control_open_socket(struct sl_control *control, const char *path, struct sl_err *err)
 {
-    int fd, status = sl_listen_unix(path, &fd, &control->device, &control->inode, err);
+    struct control_place *place = &control->places[0];
+    struct stat made;
+    int status;
+
+    if ((size_t)snprintf(place->name, sizeof(place->name), "unix %s", path) >= sizeof(place->name))
+        place->name[0] = '\0'; /* sl_listen_unix says that it is too long */
+    status = control_open_place(control, place, path, err);
     if (status != 0)
         return status;
     control->socket = strdup(path);
-    if (control->socket == NULL) {
-        sl_unlisten_unix(path, control->device, control->inode);
-        status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
-    } else {
-        status = control_start(control, &control->places[0], fd, true, err);
+    if (control->socket == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+    control->made = lstat(path, &made) == 0;
+    if (control->made) {
+        control->device = (uint64_t)made.st_dev;
+        control->inode = (uint64_t)made.st_ino;
     }
-    if (status != 0)
-        (void)close(fd);
-    return status;
+    return 0;
 }
 
 static int control_open_tcp(struct sl_control *control, const struct sl_control_settings *settings, struct sl_err *err)
 {
+    struct control_place *place = &control->places[1];
+    const char *port = strrchr(settings->listen, ':');
+
     if (settings->token == NULL || strlen(settings->token) < CONTROL_TOKEN_BYTES_MIN)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
                        "control.listen %s needs control.token with at least %d bytes: whoever reaches the port could give orders",
                        settings->listen, (int)CONTROL_TOKEN_BYTES_MIN);
     control->token = strdup(settings->token);
-    if (control->token == NULL)
+    control->listen = strdup(settings->listen);
+    if (control->token == NULL || control->listen == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
-    int fd, status = sl_listen_tcp(settings->listen, &fd, &control->port, err);
-    if (status != 0)
-        return status;
-    status = control_start(control, &control->places[1], fd, false, err);
-    if (status != 0)
-        (void)close(fd);
-    return status;
+    if (port == NULL || strcmp(port, ":0") == 0 || /* a free port has no name to be found by */
+        (size_t)snprintf(place->name, sizeof(place->name), "control %s", settings->listen) >= sizeof(place->name))
+        place->name[0] = '\0';
+    return control_open_place(control, place, settings->listen, err);
 }
 
 int sl_control_open(const struct sl_control_settings *settings, const struct sl_control_source *source,
@@ -452,6 +540,7 @@ int sl_control_open(const struct sl_control_settings *settings, const struct sl_
     control->source = *source;
     (void)pthread_mutex_init(&control->locks[CONTROL_ASKS], NULL);
     (void)pthread_mutex_init(&control->locks[CONTROL_ORDERS], NULL);
+    (void)pthread_mutex_init(&control->lives_lock, NULL);
     if (settings->socket != NULL)
         status = control_open_socket(control, settings->socket, err);
     if (status == 0 && settings->listen != NULL)
@@ -464,23 +553,71 @@ int sl_control_open(const struct sl_control_settings *settings, const struct sl_
     return 0;
 }
 
-/* The name goes first: who comes now finds no socket, rather than one that hangs up. */
+void sl_control_quiesce(struct sl_control *control, int64_t (*spare)(struct sl_control_stream *stream, char *to, size_t bytes))
+{
+    for (size_t i = 0; i < sizeof(control->places) / sizeof(control->places[0]); i++) {
+        struct control_place *place = &control->places[i];
+        if (place->daemon == NULL)
+            continue;
+        int fd = MHD_quiesce_daemon(place->daemon);
+        sl_listener_put(place->name, fd);
+        if (place->before != NULL) {
+            MHD_stop_daemon(place->before);
+            (void)close(place->fd);
+        }
+        place->fd = fd;
+        place->before = place->daemon;
+        place->daemon = NULL;
+    }
+    (void)pthread_mutex_lock(&control->lives_lock);
+    for (struct control_live *live = control->lives; live != NULL; live = live->next)
+        if (live->read != spare)
+            control_live_close(live);
+    (void)pthread_mutex_unlock(&control->lives_lock);
+}
+
+int sl_control_resume(struct sl_control *control, struct sl_err *err)
+{
+    int status = 0;
+
+    for (size_t i = 0; i < sizeof(control->places) / sizeof(control->places[0]) && status == 0; i++) {
+        struct control_place *place = &control->places[i];
+        if (place->daemon != NULL || place->before == NULL)
+            continue;
+        status = control_open_place(control, place, i == 0 ? control->socket : control->listen, err);
+    }
+    return status;
+}
+
+/* The name goes first: who comes now finds no socket, rather than one that hangs up; unless the socket goes on without us. */
 struct sl_control *sl_control_close(struct sl_control *control)
 {
     if (control == NULL)
         return NULL;
     assert(control->magic == CONTROL_MAGIC);
     atomic_store(&control->closing, true);
-    if (control->socket != NULL)
+    if (control->socket != NULL && control->made && !sl_listener_keeping())
         sl_unlisten_unix(control->socket, control->device, control->inode);
-    for (size_t i = 0; i < sizeof(control->places) / sizeof(control->places[0]); i++)
-        if (control->places[i].daemon != NULL)
-            MHD_stop_daemon(control->places[i].daemon);
+    for (size_t i = 0; i < sizeof(control->places) / sizeof(control->places[0]); i++) {
+        struct control_place *place = &control->places[i];
+        if (place->daemon != NULL) {
+            int fd = MHD_quiesce_daemon(place->daemon);
+            MHD_stop_daemon(place->daemon);
+            sl_listener_put(place->name, fd);
+            (void)close(fd);
+        }
+        if (place->before != NULL) {
+            MHD_stop_daemon(place->before);
+            (void)close(place->fd);
+        }
+    }
     (void)pthread_mutex_destroy(&control->locks[CONTROL_ASKS]);
     (void)pthread_mutex_destroy(&control->locks[CONTROL_ORDERS]);
+    (void)pthread_mutex_destroy(&control->lives_lock);
     if (control->token != NULL)
         explicit_bzero(control->token, strlen(control->token));
     free(control->token);
+    free(control->listen);
     free(control->socket);
     control->magic = 0;
     free(control);

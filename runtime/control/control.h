@@ -60,6 +60,11 @@ struct sl_control_settings {
 int sl_control_open(const struct sl_control_settings *settings, const struct sl_control_source *source,
                     struct sl_control **ret_control, struct sl_err *err);
 struct sl_control *sl_control_close(struct sl_control *control);
+/* Takes no new connections: they wait until whoever has the sockets next (base/listener.h) answers, here after resume or another
+ * process. Those that are open go on, but streams are closed now, except those whose read is `spare`. */
+void sl_control_quiesce(struct sl_control *control,
+                        int64_t (*spare)(struct sl_control_stream *stream, char *to, size_t bytes));
+int sl_control_resume(struct sl_control *control, struct sl_err *err);
 uint16_t sl_control_port(const struct sl_control *control); /* of listen; 0: none */
 
 #endif

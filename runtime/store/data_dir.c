@@ -9,14 +9,79 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime/base/crc32c.h"
 
 #define DATA_DIR_FORMAT 1u
+
+/* ---- the lock, from process to process ---- */
+
+static pthread_mutex_t data_dir_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct data_dir_held { /* real folders only: a model's descriptors are numbers of its own */
+    char *path; /* absolute */
+    int fd;
+    struct data_dir_held *next;
+} *data_dir_held; /* under the mutex */
+static int data_dir_adopted = -1; /* likewise */
+
+static void data_dir_hold(const char *path, int fd)
+{
+    struct data_dir_held *held = calloc(1, sizeof(*held));
+
+    if (held == NULL || (held->path = strdup(path)) == NULL) {
+        free(held); /* it cannot be shared then; sl_data_dir_share says so */
+        return;
+    }
+    held->fd = fd;
+    (void)pthread_mutex_lock(&data_dir_mutex);
+    held->next = data_dir_held;
+    data_dir_held = held;
+    (void)pthread_mutex_unlock(&data_dir_mutex);
+}
+
+static void data_dir_let_go(int fd)
+{
+    struct data_dir_held *gone = NULL;
+
+    (void)pthread_mutex_lock(&data_dir_mutex);
+    for (struct data_dir_held **at = &data_dir_held; *at != NULL; at = &(*at)->next)
+        if ((*at)->fd == fd) {
+            gone = *at;
+            *at = gone->next;
+            break;
+        }
+    (void)pthread_mutex_unlock(&data_dir_mutex);
+    if (gone != NULL)
+        free(gone->path);
+    free(gone);
+}
+
+/* The lock file's own descriptor if it is the adopted one, else -1. */
+static int data_dir_take_adopted(const char *lock_path)
+{
+    struct stat here, given;
+    int fd = -1;
+
+    (void)pthread_mutex_lock(&data_dir_mutex);
+    if (data_dir_adopted >= 0 && fstat(data_dir_adopted, &given) == 0 && stat(lock_path, &here) == 0 &&
+        here.st_dev == given.st_dev && here.st_ino == given.st_ino)
+        fd = fcntl(data_dir_adopted, F_DUPFD_CLOEXEC, 0);
+    (void)pthread_mutex_unlock(&data_dir_mutex);
+    return fd;
+}
+
+void sl_data_dir_adopt(int fd)
+{
+    (void)pthread_mutex_lock(&data_dir_mutex);
+    data_dir_adopted = fd;
+    (void)pthread_mutex_unlock(&data_dir_mutex);
+}
 
 static char *data_dir_absolute(const char *path)
 {
@@ -54,13 +119,17 @@ static int data_dir_write_pid(struct sl_fs *fs, int fd)
     return rc < 0 ? rc : sl_fs_write_all(fs, fd, text, (size_t)bytes, 0);
 }
 
-static int data_dir_lock(struct sl_fs *fs, const char *dir, int *ret_fd, struct sl_err *err)
+int sl_data_dir_lock(struct sl_fs *fs, const char *dir, int *ret_fd, struct sl_err *err)
 {
     char path[PATH_MAX];
-    int rc, fd;
+    int fd, rc = sl_fs_mkdirs(fs, dir, 0755);
 
+    if (rc < 0)
+        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -rc, "making %s: %s", dir, strerror(-rc));
     (void)snprintf(path, sizeof(path), "%s/lock", dir);
-    fd = fs->open(fs, path, O_RDWR | O_CREAT, 0644);
+    fd = fs == sl_fs_posix() ? data_dir_take_adopted(path) : -1;
+    if (fd < 0)
+        fd = fs->open(fs, path, O_RDWR | O_CREAT, 0644);
     if (fd < 0)
         return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -fd, "opening %s: %s", path, strerror(-fd));
     rc = fs->lock(fs, fd);
@@ -161,11 +230,13 @@ int sl_data_dir_open(struct sl_fs *fs, const char *path, struct sl_data_dir *ret
         rc = sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -rc, "making data_dir %s: %s", dir.path, strerror(-rc));
         goto out;
     }
-    rc = data_dir_lock(fs, dir.path, &dir.lock_fd, err);
+    rc = sl_data_dir_lock(fs, dir.path, &dir.lock_fd, err);
     if (rc == 0)
         rc = data_dir_raise(fs, dir.path, &dir.epoch, err);
     if (rc == 0) {
         dir.fs = fs;
+        if (fs == sl_fs_posix())
+            data_dir_hold(dir.path, dir.lock_fd);
         *ret_dir = dir;
         return 0;
     }
@@ -178,8 +249,38 @@ out:
 
 void sl_data_dir_close(struct sl_data_dir *dir)
 {
+    if (dir->fs != NULL && dir->fs == sl_fs_posix())
+        data_dir_let_go(dir->lock_fd);
     if (dir->fs != NULL)
         (void)dir->fs->close(dir->fs, dir->lock_fd);
     free(dir->path);
     *dir = (struct sl_data_dir){.lock_fd = -1};
+}
+
+int sl_data_dir_share(const char *path, int *ret_fd, struct sl_err *err)
+{
+    char *whole = data_dir_absolute(path);
+    int fd = -1;
+
+    if (whole == NULL)
+        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, errno, "data_dir %s: %s", path, strerror(errno));
+    (void)pthread_mutex_lock(&data_dir_mutex);
+    for (const struct data_dir_held *at = data_dir_held; at != NULL && fd < 0; at = at->next)
+        if (strcmp(at->path, whole) == 0)
+            fd = fcntl(at->fd, F_DUPFD_CLOEXEC, 0);
+    (void)pthread_mutex_unlock(&data_dir_mutex);
+    free(whole);
+    if (fd < 0)
+        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, 0, "data_dir %s: its lock is not held here, or no descriptor is left", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+int sl_data_dir_check(struct sl_fs *fs, const char *path, struct sl_err *err)
+{
+    char epoch_path[PATH_MAX];
+    uint32_t epoch;
+
+    (void)snprintf(epoch_path, sizeof(epoch_path), "%s/epoch", path);
+    return data_dir_read(fs, epoch_path, &epoch, err);
 }

@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/base/clock.h"
+#include "runtime/base/listener.h"
 #include "runtime/control/control.h"
 #include "runtime/control/listen.h"
 #include "runtime/control/metrics.h"
@@ -104,6 +106,8 @@ static int bench_watch(void *user, const char *path, struct sl_control_stream **
         sl_buf_text(json, "{\"error\":\"no topology nothing\"}");
         return -1;
     }
+    if (strcmp(path, "endless") == 0)
+        stream->lines = -1000000000;
     stream->stream = (struct sl_control_stream){bench_stream_read, bench_stream_close};
     *ret_stream = &stream->stream;
     return 0;
@@ -440,13 +444,23 @@ static void test_a_live_socket_is_refused_and_a_stale_one_replaced(void **state)
     struct sl_control *second = NULL;
     struct sl_err err;
     struct sl_buf answer = {0};
-    assert_int_equal(sl_control_open(&settings, &source, &second, &err), -SL_E_CONFIG);
+    assert_int_equal(sl_control_open(&settings, &source, &second, &err), -SL_E_IO);
     assert_non_null(strstr(err.text, bench->path));
-    assert_non_null(strstr(err.text, "another process listens there"));
+    assert_non_null(strstr(err.text, "listens there already"));
     assert_int_equal(ask(bench, "GET", "/status", "", &answer), 200); /* the first one is unharmed */
 
-    char stale[96];
+    char stale[96], live[96];
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int other = socket(AF_UNIX, SOCK_STREAM, 0); /* as good as another process's: nothing here knows of it */
+    (void)snprintf(live, sizeof(live), "%s/live", bench->dir);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", live);
+    assert_int_equal(bind(other, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(other, 1), 0);
+    settings.socket = live;
+    assert_int_equal(sl_control_open(&settings, &source, &second, &err), -SL_E_CONFIG);
+    assert_non_null(strstr(err.text, "another process listens there"));
+    (void)close(other);
+    assert_int_equal(unlink(live), 0);
     (void)snprintf(stale, sizeof(stale), "%s/stale", bench->dir);
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", stale);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -459,6 +473,69 @@ static void test_a_live_socket_is_refused_and_a_stale_one_replaced(void **state)
     second = sl_control_close(second);
     assert_int_equal(access(stale, F_OK), -1);
     sl_buf_fini(&answer);
+}
+
+static void test_quiesced_connections_wait_until_it_goes_on(void **state)
+{
+    struct bench *bench = *state;
+    struct sl_buf answer = {0};
+    struct sl_err err;
+    int waits, kept = connect_unix(bench->path);
+    static const char request[] = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    char byte;
+
+    sl_listener_keep(true);
+    sl_control_quiesce(bench->control, NULL);
+    waits = connect_unix(bench->path); /* not refused */
+    assert_int_equal(send(waits, request, sizeof(request) - 1, 0), sizeof(request) - 1);
+    assert_int_equal(recv(waits, &byte, 1, MSG_DONTWAIT), -1); /* and not answered */
+    assert_int_equal(sl_control_resume(bench->control, &err), 0);
+    sl_listener_keep(false);
+    assert_int_equal(recv(waits, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'H');
+    assert_int_equal(ask(bench, "GET", "/status", "", &answer), 200);
+    (void)close(waits);
+    (void)close(kept);
+    sl_buf_fini(&answer);
+}
+
+/* What comes in one second; true: the end of the stream was in it. */
+static bool stream_ends(int fd)
+{
+    struct timeval patience = {.tv_sec = 60};
+    uint64_t until_ns = sl_clock_now_ns() + SL_NS_PER_S;
+    char text[65536];
+    ssize_t got = 1;
+
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    while (got > 0 && sl_clock_now_ns() < until_ns) {
+        got = recv(fd, text, sizeof(text), 0);
+        assert_true(got >= 0);
+        if (got >= 5 && memcmp(text + got - 5, "0\r\n\r\n", 5) == 0)
+            return true;
+    }
+    return got == 0;
+}
+
+static void test_quiescing_ends_streams_but_for_those_spared(void **state)
+{
+    struct bench *bench = *state;
+    struct sl_err err;
+    static const char request[] = "GET /watch/endless HTTP/1.1\r\nHost: x\r\n\r\n";
+    int fd = connect_unix(bench->path);
+
+    assert_int_equal(send(fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
+    sl_listener_keep(true);
+    assert_false(stream_ends(fd));
+    sl_control_quiesce(bench->control, bench_stream_read);
+    assert_false(stream_ends(fd));
+    assert_int_equal(sl_control_resume(bench->control, &err), 0);
+    sl_control_quiesce(bench->control, NULL);
+    while (!stream_ends(fd)) /* what was on its way comes first */
+        ;
+    assert_int_equal(sl_control_resume(bench->control, &err), 0);
+    sl_listener_keep(false);
+    (void)close(fd);
 }
 
 static void test_a_file_in_the_way_is_not_removed(void **state)
@@ -576,6 +653,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_clients_at_once_are_all_answered, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_the_socket_is_for_user_and_group_only, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_live_socket_is_refused_and_a_stale_one_replaced, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_quiesced_connections_wait_until_it_goes_on, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_quiescing_ends_streams_but_for_those_spared, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_file_in_the_way_is_not_removed, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_socket_replaced_by_another_is_left_alone_at_close, bench_open, bench_close),
         cmocka_unit_test(test_a_strangers_process_is_not_allowed),

@@ -130,6 +130,75 @@ static void test_a_newer_format_and_damage_are_refused(void **state)
     (void)sl_disk_free(disk);
 }
 
+/* A process's own attempt: 0 it got the folder, else why not. */
+static int other_process_tries(const char *path, int adopt)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct sl_data_dir dir;
+        struct sl_err err;
+        sl_data_dir_adopt(adopt);
+        _exit(sl_data_dir_open(sl_fs_posix(), path, &dir, &err) == 0 ? 0 : (int)err.code);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_the_lock_is_never_free_while_it_passes(void **state)
+{
+    char dir[] = "/tmp/sluice-dir-XXXXXX", path[64], elsewhere[64], command[64];
+    struct sl_data_dir first, again, other;
+    struct sl_err err;
+    int lock;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof(path), "%s/data", dir);
+    (void)snprintf(elsewhere, sizeof(elsewhere), "%s/other", dir);
+    assert_int_equal(sl_data_dir_share(path, &lock, &err), -SL_E_IO); /* not held here */
+    assert_int_equal(sl_data_dir_open(sl_fs_posix(), path, &first, &err), 0);
+    assert_int_equal(sl_data_dir_share(path, &lock, &err), 0);
+    assert_int_equal(other_process_tries(path, -1), SL_E_IO);
+    sl_data_dir_close(&first);
+    assert_int_equal(other_process_tries(path, -1), SL_E_IO); /* closed, not free */
+    assert_int_equal(other_process_tries(path, lock), 0);     /* passed on, taken, and its taker died */
+    assert_int_equal(other_process_tries(path, -1), SL_E_IO);
+    sl_data_dir_adopt(lock);
+    assert_int_equal(sl_data_dir_open(sl_fs_posix(), elsewhere, &other, &err), 0); /* has a lock of its own */
+    assert_int_equal(sl_data_dir_open(sl_fs_posix(), path, &again, &err), 0);      /* taken back */
+    sl_data_dir_adopt(-1);
+    assert_int_equal(again.epoch, 3);
+    assert_int_equal(close(lock), 0);
+    assert_int_equal(other_process_tries(path, -1), SL_E_IO);
+    assert_int_equal(other_process_tries(elsewhere, -1), SL_E_IO);
+    sl_data_dir_close(&again);
+    assert_int_equal(other_process_tries(path, -1), 0);
+    sl_data_dir_close(&other);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+static void test_a_look_at_the_format_needs_no_lock(void **state)
+{
+    struct sl_disk *disk = sl_disk_new(1);
+    struct sl_fs *fs = sl_disk_fs(disk);
+    struct sl_data_dir dir;
+    struct sl_err err;
+
+    (void)state;
+    assert_int_equal(sl_data_dir_check(fs, "/d", &err), 0); /* not there yet */
+    assert_int_equal(sl_data_dir_open(fs, "/d", &dir, &err), 0);
+    assert_int_equal(sl_data_dir_check(fs, "/d", &err), 0);
+    assert_int_equal(sl_fs_replace_file(fs, "/d/epoch", "sluice-data 2\nwhatever\n", 23), 0);
+    assert_int_equal(sl_data_dir_check(fs, "/d", &err), -SL_E_FORMAT);
+    assert_non_null(strstr(err.text, "newer version"));
+    sl_data_dir_close(&dir);
+    (void)sl_disk_free(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +206,8 @@ int main(void)
         cmocka_unit_test(test_the_epoch_rises_through_a_stop_after_any_operation),
         cmocka_unit_test(test_a_failed_sync_never_gives_an_epoch_away),
         cmocka_unit_test(test_a_newer_format_and_damage_are_refused),
+        cmocka_unit_test(test_the_lock_is_never_free_while_it_passes),
+        cmocka_unit_test(test_a_look_at_the_format_needs_no_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

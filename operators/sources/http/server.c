@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -16,7 +17,8 @@
 #include "runtime/base/clock.h"
 #include "runtime/config/process.h"
 
-#define SERVER_GRACE_NS (5 * SL_NS_PER_S) /* for answers to leave at a stop */
+#define SERVER_GRACE_NS (5 * SL_NS_PER_S)  /* for answers to leave at a stop */
+#define SERVER_FINISH_NS (1 * SL_NS_PER_S) /* for requests to come whole, where a successor takes the next ones */
 
 const struct sl_field sl_http_tls_fields[] = {
     SL_FIELD(sl_http_tls, certificate, SL_F_INPUT_PATH, .flags = SL_F_IN_PLACE | SL_F_NOT_KEPT, .help = "Certificate chain, PEM."),
@@ -95,7 +97,7 @@ static void server_headers(struct MHD_Response *response, const struct sl_http_s
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "POST");
     if (status == MHD_HTTP_UNAUTHORIZED)
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-    if (atomic_load(&http->stopping))
+    if (atomic_load(&http->stopping) || sl_listener_keeping()) /* rule I3 */
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
@@ -349,6 +351,9 @@ static enum MHD_Result server_handle(void *user, struct MHD_Connection *connecti
         request->server = http;
         request->connection = connection;
         *connection_user = request;
+        (void)pthread_mutex_lock(&http->lock);
+        http->open++;
+        (void)pthread_mutex_unlock(&http->lock);
         server_first(request, url, method);
         return request->status != 0 ? server_answer(request) : MHD_YES;
     }
@@ -382,6 +387,7 @@ static void server_completed(void *user, struct MHD_Connection *connection, void
     (void)pthread_mutex_lock(&http->lock);
     if (request->counted)
         http->answering--;
+    http->open--;
     (void)pthread_cond_broadcast(&http->change);
     (void)pthread_mutex_unlock(&http->lock);
     free(request);
@@ -395,24 +401,53 @@ static void server_quiet(void *user, const char *format, va_list args)
     (void)user, (void)format, (void)args; /* what clients do wrong is not for our log */
 }
 
-static int server_listen(struct sl_http_server *http, const struct sockaddr *address, unsigned flags)
+static int server_bind(void *user, int *ret_fd, struct sl_err *err)
+{
+    const struct addrinfo *at = user;
+    int one = 1, fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (fd >= 0 && at->ai_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+    if (fd >= 0 && bind(fd, at->ai_addr, at->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0) {
+        *ret_fd = fd;
+        return 0;
+    }
+    (void)sl_fail(err, SL_E_IO, SL_REMEDY_HALT, errno, "%s", strerror(errno));
+    if (fd >= 0)
+        (void)close(fd);
+    return -SL_E_IO;
+}
+
+/* The socket is there, or it is made; then the daemon on it. */
+static int server_listen(struct sl_http_server *http, struct addrinfo *found, struct sl_err *err)
 {
     const struct sl_http_settings *config = http->settings;
     struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, http->certificate},
                                    {MHD_OPTION_HTTPS_MEM_KEY, 0, http->tls_key},
                                    {MHD_OPTION_END, 0, NULL}};
+    unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | MHD_USE_ITC;
+    int fd, status;
 
+    (void)sl_listener_name("tcp", found->ai_addr, http->name);
+    status = sl_listener_get(http->name, http->owner, server_bind, found, &fd, err);
+    if (status != 0)
+        return sl_while(err, "cannot listen on %s", config->listen);
     if (http->certificate != NULL)
         flags |= MHD_USE_TLS;
     else
         tls[0].option = MHD_OPTION_END;
-    errno = 0;
-    http->daemon = MHD_start_daemon(
-        flags | MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | MHD_USE_ITC, 0, NULL, NULL,
-        server_handle, http, MHD_OPTION_EXTERNAL_LOGGER, server_quiet, NULL, MHD_OPTION_SOCK_ADDR, address,
-        MHD_OPTION_NOTIFY_COMPLETED, server_completed, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->connections,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(config->timeout / SL_NS_PER_S), MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
-    return http->daemon == NULL ? -1 : 0;
+    http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, server_handle, http, MHD_OPTION_EXTERNAL_LOGGER, server_quiet, NULL,
+                                    MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd, MHD_OPTION_NOTIFY_COMPLETED, server_completed, http,
+                                    MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->connections, MHD_OPTION_CONNECTION_TIMEOUT,
+                                    (unsigned)(config->timeout / SL_NS_PER_S), MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+    if (http->daemon != NULL)
+        return 0;
+    sl_listener_put(http->name, fd);
+    (void)close(fd);
+    return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, 0, "cannot listen on %s: %s", config->listen,
+                   http->certificate != NULL ? "the certificate or key was not accepted" : "no thread");
 }
 
 int sl_http_server_start(struct sl_http_server *http, struct sl_err *err)
@@ -427,12 +462,9 @@ int sl_http_server_start(struct sl_http_server *http, struct sl_err *err)
     rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &found);
     if (rc != 0)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "listen: %s: %s", listen, gai_strerror(rc));
-    rc = server_listen(http, found->ai_addr, found->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+    rc = server_listen(http, found, err);
     freeaddrinfo(found);
-    if (rc != 0)
-        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, errno, "cannot listen on %s: %s", listen,
-                       errno != 0 ? strerror(errno) : "the certificate or key was not accepted");
-    return 0;
+    return rc;
 }
 
 static int server_pem(struct sl_fs *fs, const char *path, char **ret_text, struct sl_err *err)
@@ -469,23 +501,42 @@ int sl_http_server_init(struct sl_http_server *server, const struct sl_http_serv
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&server->lock, NULL);
     (void)pthread_cond_init(&server->change, &attr);
+    if (asprintf(&server->owner, "%s/%s", api->topology, api->component) < 0) {
+        server->owner = NULL;
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+    }
     if (sl_front_init(&server->front, api, settings->partitions, 0, err) != 0)
         return -(int)err->code;
     return server_secrets(server, api, err);
 }
 
-/* Waits until every whole request has its answer; those still waiting for the disk keep us, slow readers only for the grace. */
+/* Waits until *count is 0, until the time at worst. Under the lock. */
+static void server_wait(struct sl_http_server *http, const uint32_t *count, uint64_t until_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_ns / SL_NS_PER_S), .tv_nsec = (long)(until_ns % SL_NS_PER_S)};
+    int rc = 0;
+
+    while (*count > 0 && rc == 0)
+        rc = pthread_cond_timedwait(&http->change, &http->lock, &until);
+}
+
+/* Every whole request gets its answer; those still waiting for the disk keep us, slow readers only for the grace. */
 static void server_drain(struct sl_http_server *http)
 {
     uint64_t until_ns = sl_clock_now_ns() + SERVER_GRACE_NS;
-    struct timespec until = {.tv_sec = (time_t)(until_ns / SL_NS_PER_S), .tv_nsec = (long)(until_ns % SL_NS_PER_S)};
-    int rc = 0;
 
     (void)pthread_mutex_lock(&http->lock);
     while (http->waiting > 0)
         (void)pthread_cond_wait(&http->change, &http->lock);
-    while (http->answering > 0 && rc == 0)
-        rc = pthread_cond_timedwait(&http->change, &http->lock, &until);
+    server_wait(http, &http->answering, until_ns);
+    (void)pthread_mutex_unlock(&http->lock);
+}
+
+/* A successor waits: what has begun to come is taken still, within a second. */
+static void server_finish(struct sl_http_server *http)
+{
+    (void)pthread_mutex_lock(&http->lock);
+    server_wait(http, &http->open, sl_clock_now_ns() + SERVER_FINISH_NS);
     (void)pthread_mutex_unlock(&http->lock);
 }
 
@@ -497,7 +548,9 @@ void sl_http_server_stop(struct sl_http_server *http)
         return;
     listening = MHD_quiesce_daemon(http->daemon);
     if (listening != MHD_INVALID_SOCKET)
-        (void)shutdown(listening, SHUT_RDWR); /* refuses at once; closed below, as the daemon's thread may still name it */
+        sl_listener_put(http->name, listening); /* refuses at once; closed below, as the daemon's thread may still name it */
+    if (sl_listener_keeping())
+        server_finish(http);
     (void)pthread_mutex_lock(&http->lock);
     atomic_store(&http->stopping, true);
     (void)pthread_mutex_unlock(&http->lock);
@@ -518,6 +571,7 @@ void sl_http_server_fini(struct sl_http_server *http)
         explicit_bzero(http->token, strlen(http->token));
     free(http->token);
     free(http->certificate);
+    free(http->owner);
     free(http->tls_key);
 }
 

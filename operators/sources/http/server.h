@@ -10,6 +10,7 @@
 #define SL_OPERATORS_SOURCES_HTTP_SERVER_H
 
 #include "operators/sources/front.h"
+#include "runtime/base/listener.h"
 #include "runtime/base/slice.h"
 #include "runtime/config/field.h"
 
@@ -82,12 +83,14 @@ struct sl_http_server {
     const struct sl_http_settings *settings;
     uint64_t max_record_bytes;
     struct MHD_Daemon *daemon;
-    char *token, *certificate, *tls_key;
+    char *token, *certificate, *tls_key, *owner;
+    char name[SL_LISTENER_NAME_BYTES]; /* of its socket (base/listener.h) */
     pthread_mutex_t lock;
     pthread_cond_t change;
     atomic_bool stopping; /* set under the lock: no request is suspended after it */
     uint32_t waiting;     /* suspended requests; the daemon must not stop while there is one */
     uint32_t answering;   /* requests whose body has come whole and whose answer has not left */
+    uint32_t open;        /* all requests whose head has come and whose answer has not left */
     uint64_t body_bytes;  /* memory of all bodies */
     atomic_bool sick;     /* the last append failed on the disk: refusals are 503 until one succeeds */
 };
@@ -98,7 +101,8 @@ int sl_http_check(const struct sl_http_settings *settings, struct sl_err *err);
 int sl_http_server_init(struct sl_http_server *server, const struct sl_http_server_kind *kind, const struct sl_http_settings *settings,
                         const struct sl_api *api, struct sl_err *err);
 int sl_http_server_start(struct sl_http_server *server, struct sl_err *err);
-/* Stops taking, waits for the answers that are due, ends the daemon. Accepts one whose start failed. */
+/* Stops taking, waits for the answers that are due, ends the daemon. Accepts one whose start failed. Where the socket is kept for a
+ * successor (base/listener.h), requests that have begun are taken first, and new ones wait for it. */
 void sl_http_server_stop(struct sl_http_server *server);
 void sl_http_server_fini(struct sl_http_server *server);
 /* The port that it listens on (listen: HOST:0 takes a free one). shared: api->shared of such a source. */

@@ -282,10 +282,8 @@ static void *syslog_main(void *user)
     while (!atomic_load(&syslog->front.stop))
         wait_ns = syslog_round(syslog, wait_ns);
     for (uint32_t i = 0; i < syslog->places_count; i++) /* nobody else comes */
-        if (syslog->places[i].transport != SYSLOG_UDP) {
-            (void)close(syslog->places[i].fd);
-            syslog->places[i].fd = -1;
-        }
+        if (syslog->places[i].transport != SYSLOG_UDP)
+            syslog_place_close(&syslog->places[i]);
     syslog->now_ns = sl_clock_now_ns();
     syslog_conn_stop(syslog);
     syslog_datagram_stop(syslog);
@@ -316,8 +314,7 @@ static void syslog_unshare(void *shared)
         (void)pthread_join(syslog->thread, NULL);
     }
     for (uint32_t i = 0; i < syslog->places_count; i++)
-        if (syslog->places[i].fd >= 0)
-            (void)close(syslog->places[i].fd);
+        syslog_place_close(&syslog->places[i]);
     sl_front_fini(&syslog->front);
     if (syslog->epoll_fd >= 0)
         (void)close(syslog->epoll_fd);
@@ -326,6 +323,7 @@ static void syslog_unshare(void *shared)
     SSL_CTX_free(syslog->tls);
     syslog->multiline = sl_multiline_free(syslog->multiline);
     syslog_datagram_fini(syslog);
+    free(syslog->owner);
     free(syslog);
 }
 
@@ -363,6 +361,10 @@ static int syslog_prepare(struct syslog_front *syslog, const struct sl_api *api,
     if (config->memory < syslog->max_record_bytes)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "memory: %" PRIu64 " bytes do not hold one message of max_record (%" PRIu64
                        "); raise memory", config->memory, syslog->max_record_bytes);
+    if (asprintf(&syslog->owner, "%s/%s", api->topology, api->component) < 0) {
+        syslog->owner = NULL;
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
+    }
     if (config->tls.certificate != NULL && syslog_tls_open(&config->tls, &syslog->tls, err) != 0)
         return -(int)err->code;
     if (sl_front_init(&syslog->front, api, config->partitions, syslog_batch_bytes(syslog), err) != 0)

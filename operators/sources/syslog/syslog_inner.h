@@ -15,6 +15,7 @@
 #include "operators/sources/front.h"
 #include "operators/sources/multiline.h"
 #include "operators/sources/syslog/syslog_frame.h"
+#include "runtime/base/listener.h"
 
 enum { SYSLOG_PLACES_MAX = 64, SYSLOG_DATAGRAMS = 32, SYSLOG_DATAGRAM_BYTES = 65536, SYSLOG_PEER_BYTES = 48 };
 
@@ -55,6 +56,7 @@ struct syslog_place { /* one listener */
     enum syslog_handle handle;
     enum syslog_transport transport;
     const char *text;
+    char name[SL_LISTENER_NAME_BYTES]; /* of its socket (base/listener.h) */
     int fd;
     uint32_t events;   /* that epoll watches; UDP: none while there is no batch */
     uint32_t dropped;  /* the kernel's count so far */
@@ -101,6 +103,7 @@ struct syslog_front {
     const struct syslog_config *config;
     const struct sl_api *api; /* of share(): lives as long */
     uint64_t max_record_bytes;
+    char *owner; /* of its sockets */
     SSL_CTX *tls;
     struct sl_multiline *multiline; /* NULL: a line is a record */
     pthread_t thread;
@@ -148,6 +151,8 @@ void syslog_watch(struct syslog_front *syslog, int fd, void *handle, uint32_t *i
 int syslog_place_scan(const char *text, enum syslog_transport *ret_transport, char *host, size_t host_bytes, char *port,
                       size_t port_bytes, struct sl_err *err);
 int syslog_place_open(struct syslog_front *syslog, struct syslog_place *place, struct sl_err *err);
+/* Nobody else comes, or all that come wait for a successor. */
+void syslog_place_close(struct syslog_place *place);
 void syslog_peer_name(const struct sockaddr_storage *address, char *text, size_t bytes);
 
 /* ---- syslog_conn.c ---- */

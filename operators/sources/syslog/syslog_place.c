@@ -77,27 +77,36 @@ static void place_buffer(struct syslog_front *syslog, const struct syslog_place 
     sl_front_trouble(&syslog->front, &err);
 }
 
-static int place_bind(struct syslog_front *syslog, struct syslog_place *place, const struct addrinfo *at)
-{
-    int one = 1;
+struct place_opening {
+    const struct syslog_place *place;
+    const struct addrinfo *at;
+};
 
-    place->fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (place->fd < 0)
-        return -errno;
-    if (at->ai_family == AF_INET6) /* [::] takes IPv4 as well */
-        (void)setsockopt(place->fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){0}, sizeof(int));
-    if (place->transport == SYSLOG_UDP)
-        place_buffer(syslog, place);
-    else
-        (void)setsockopt(place->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(place->fd, at->ai_addr, at->ai_addrlen) != 0 || (place->transport != SYSLOG_UDP && listen(place->fd, 1024) != 0))
-        return -errno;
-    return 0;
+static int place_bind(void *user, int *ret_fd, struct sl_err *err)
+{
+    const struct place_opening *opening = user;
+    const struct addrinfo *at = opening->at;
+    bool stream = opening->place->transport != SYSLOG_UDP;
+    int one = 1, fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd >= 0 && at->ai_family == AF_INET6) /* [::] takes IPv4 as well */
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){0}, sizeof(int));
+    if (fd >= 0 && stream)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (fd >= 0 && bind(fd, at->ai_addr, at->ai_addrlen) == 0 && (!stream || listen(fd, 1024) == 0)) {
+        *ret_fd = fd;
+        return 0;
+    }
+    (void)sl_fail(err, SL_E_IO, SL_REMEDY_HALT, errno, "%s", strerror(errno));
+    if (fd >= 0)
+        (void)close(fd);
+    return -SL_E_IO;
 }
 
 int syslog_place_open(struct syslog_front *syslog, struct syslog_place *place, struct sl_err *err)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
+    struct place_opening opening = {.place = place};
     char host[256], port[8];
     int rc = syslog_place_scan(place->text, &place->transport, host, sizeof(host), port, sizeof(port), err);
 
@@ -107,11 +116,25 @@ int syslog_place_open(struct syslog_front *syslog, struct syslog_place *place, s
     rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &found);
     if (rc != 0)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "listen: %s: %s", place->text, gai_strerror(rc));
-    rc = place_bind(syslog, place, found);
+    opening.at = found;
+    (void)sl_listener_name(place->transport == SYSLOG_UDP ? "udp" : "tcp", found->ai_addr, place->name);
+    rc = sl_listener_get(place->name, syslog->owner, place_bind, &opening, &place->fd, err);
     freeaddrinfo(found);
     if (rc != 0)
-        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -rc, "cannot listen on %s: %s", place->text, strerror(-rc));
+        return sl_while(err, "cannot listen on %s", place->text);
+    if (place->transport == SYSLOG_UDP)
+        place_buffer(syslog, place);
     return 0;
+}
+
+/* Twice is as well as once. */
+void syslog_place_close(struct syslog_place *place)
+{
+    if (place->fd < 0)
+        return;
+    sl_listener_put(place->name, place->fd);
+    (void)close(place->fd);
+    place->fd = -1;
 }
 
 void syslog_peer_name(const struct sockaddr_storage *address, char *text, size_t bytes)
