@@ -312,6 +312,7 @@ static uint32_t codec_key_names(struct sl_commit_key *key, const char **names[CO
         names[count++] = &key->sink;
         return count;
     case SL_KEY_INCARNATION:
+    case SL_KEY_SPLIT:
         names[count++] = &key->source;
         names[count++] = &key->topic;
         names[count++] = &key->id;
@@ -385,7 +386,7 @@ int sl_commit_key_scan(struct sl_slice text, char memory[SL_COMMIT_KEY_BYTES + 1
         return -1;
     memcpy(memory, text.data, text.bytes);
     memory[text.bytes] = '\0';
-    if (memory[0] != SL_KEY_MARK && memory[0] != SL_KEY_FLUSH && memory[0] != SL_KEY_ZONE && memory[0] != SL_KEY_INCARNATION)
+    if (memory[0] == '\0' || strchr((const char[]){SL_KEY_MARK, SL_KEY_FLUSH, SL_KEY_ZONE, SL_KEY_INCARNATION, SL_KEY_SPLIT, 0}, memory[0]) == NULL)
         return -1;
     key.kind = (enum sl_commit_key_kind)memory[0];
     count = codec_key_names(&key, names);

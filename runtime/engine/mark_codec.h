@@ -6,6 +6,7 @@
  *   f group sink node NUMBER PART     a flush entry; NUMBER in 20 digits, PART in 5, so that byte order is number order
  *   z group sink                      a landing zone's id
  *   i group source topic id           a partition's incarnation (value: decimal text)
+ *   s group source topic id           a partition's rows of a canary's share (value: split.h)
  * Mark value: format 1, then varints and fixed fields (little endian), and 4 bytes of XXH3 over what is before them.
  * Metadata: "s1" or, where rows were left out for want of room, "s2"; then base64 of rows (name and mark) and 4 bytes of XXH3.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -46,7 +47,7 @@ struct sl_marks { /* of one partition, as read; sinks point into names */
 int sl_marks_scan(struct sl_slice text, struct sl_marks *ret_marks);
 
 /* ---- keys ---- */
-enum sl_commit_key_kind { SL_KEY_MARK = 'm', SL_KEY_FLUSH = 'f', SL_KEY_ZONE = 'z', SL_KEY_INCARNATION = 'i' };
+enum sl_commit_key_kind { SL_KEY_MARK = 'm', SL_KEY_FLUSH = 'f', SL_KEY_ZONE = 'z', SL_KEY_INCARNATION = 'i', SL_KEY_SPLIT = 's' };
 
 struct sl_commit_key { /* the fields of its kind; others are ignored, and NULL or 0 after a scan */
     enum sl_commit_key_kind kind;
