@@ -1,18 +1,18 @@
 /* status.c: `sluice status`: asks the running server for /status and prints it as tables.
  *
  * The server's document: { version, node, pid, uptime_s, memory_bytes, topologies: [ { name, state, reason, lag_records, lag_ms,
- * sources: [ {...} ], sinks: [ {...} ], held: [ {...} ] } ] }. A list of objects becomes a table whose columns are the first
- * object's keys, so that what a server adds is shown without a change here.
+ * live: {...}, candidate: {...}, sources: [ {...} ], sinks: [ {...} ], held: [ {...} ] } ] }. A list of objects becomes a table whose
+ * columns are the first object's keys, so that what a server adds is shown without a change here. live and candidate are sentences.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/cli/cli.h"
 
 #include <limits.h>
 #include <string.h>
+#include <time.h>
 
-#include "runtime/cli/client.h"
+#include "runtime/cli/answer.h"
+#include "runtime/cli/ask.h"
 #include "runtime/cli/commands.h"
-#include "runtime/config/pool.h"
-#include "runtime/config/yaml.h"
 
 static int status_width(const char *text)
 {
@@ -77,11 +77,53 @@ static void status_print_scalars(FILE *out, const struct sl_yaml *map, const cha
     (void)fputc('\n', out);
 }
 
+static void status_print_live(const struct sl_cli *cli, const struct sl_yaml *live)
+{
+    const char *by = sl_answer_text(live, "by"), *digest = sl_answer_text(live, "digest");
+    time_t since = (time_t)(sl_answer_i64(live, "since_unix_ms") / 1000);
+    struct tm parts;
+    char when[32];
+
+    (void)fprintf(cli->out, "  generation %s live", status_cell(live, "generation"));
+    if (since > 0 && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%SZ", gmtime_r(&since, &parts)) > 0)
+        (void)fprintf(cli->out, " since %s", when);
+    if (by != NULL)
+        (void)fprintf(cli->out, " by %s", by);
+    if (digest != NULL)
+        (void)fprintf(cli->out, ", digest %.8s", digest);
+    (void)fputc('\n', cli->out);
+}
+
+/* "generation 4 canary 10 % by alice, plan canary, step 2 of 4", what it does, what the judge says, how to go on: a line each. */
+static void status_print_candidate(const struct sl_cli *cli, const struct sl_yaml *candidate)
+{
+    static const char *const lines[] = {"doing", "says", "next"};
+    const char *by = sl_answer_text(candidate, "by"), *plan = sl_answer_text(candidate, "plan");
+    char state[64];
+
+    (void)fprintf(cli->out, "  generation %s %s%s%s", status_cell(candidate, "generation"), sl_cli_ink(cli, cli->out, SL_INK_YELLOW),
+                  sl_ask_state(candidate, state), sl_cli_ink(cli, cli->out, SL_INK_OFF));
+    if (by != NULL)
+        (void)fprintf(cli->out, " by %s", by);
+    if (plan != NULL)
+        (void)fprintf(cli->out, ", plan %s", plan);
+    if (sl_answer_i64(candidate, "steps") > 0)
+        (void)fprintf(cli->out, ", step %s of %s", status_cell(candidate, "step"), status_cell(candidate, "steps"));
+    (void)fputc('\n', cli->out);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        if (sl_answer_text(candidate, lines[i]) != NULL)
+            (void)fprintf(cli->out, "    %s\n", sl_answer_text(candidate, lines[i]));
+}
+
 static void status_print_topology(const struct sl_cli *cli, const struct sl_yaml *topology)
 {
     (void)fprintf(cli->out, "%s%s%s", sl_cli_ink(cli, cli->out, SL_INK_BOLD), status_cell(topology, "name"),
                   sl_cli_ink(cli, cli->out, SL_INK_OFF));
     status_print_scalars(cli->out, topology, "name");
+    if (sl_answer_map(topology, "live") != NULL)
+        status_print_live(cli, sl_answer_map(topology, "live"));
+    if (sl_answer_map(topology, "candidate") != NULL)
+        status_print_candidate(cli, sl_answer_map(topology, "candidate"));
     for (uint32_t i = 0; i < topology->count; i++)
         if (status_is_table(topology->items[i].value))
             status_print_table(cli, topology->items[i].key, topology->items[i].value);
@@ -109,16 +151,13 @@ static bool status_print(const struct sl_cli *cli, const struct sl_yaml *root)
 
 static void status_show(const struct sl_cli *cli, const struct sl_client_reply *reply)
 {
-    struct sl_pool pool;
-    struct sl_diags diags;
+    struct sl_answer answer;
     bool shown = false;
 
-    if (!sl_cli_has(cli, "json")) { /* JSON is YAML, so the configuration's reader serves */
-        sl_pool_init(&pool);
-        sl_diags_init(&diags);
-        shown = status_print(cli, sl_yaml_parse(&pool, "status", reply->body, reply->bytes, &diags));
-        sl_diags_fini(&diags);
-        sl_pool_fini(&pool);
+    if (!sl_cli_has(cli, "json")) {
+        sl_answer_read(&answer, reply->body, reply->bytes);
+        shown = status_print(cli, answer.root);
+        sl_answer_fini(&answer);
     }
     if (!shown)
         (void)fprintf(cli->out, "%s%s", reply->body, reply->bytes > 0 && reply->body[reply->bytes - 1] == '\n' ? "" : "\n");

@@ -8,13 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/cli/answer.h"
 #include "runtime/cli/cli.h"
 #include "runtime/cli/client.h"
 #include "runtime/cli/commands.h"
 #include "runtime/cli/tap.h"
-#include "runtime/config/pool.h"
 #include "runtime/config/units.h"
-#include "runtime/config/yaml.h"
 
 struct tap_show {
     struct sl_cli *cli;
@@ -30,32 +29,25 @@ static void tap_on_signal(int number)
     tap_interrupted = 1;
 }
 
-static uint64_t tap_number(const struct sl_yaml *map, const char *key)
-{
-    const struct sl_yaml_item *item = sl_yaml_find(map, key);
-
-    return item != NULL && item->value->kind == SL_YAML_SCALAR ? strtoull(item->value->text, NULL, 10) : 0;
-}
-
 static void tap_counts(struct tap_show *show, const struct sl_yaml *root)
 {
-    const struct sl_yaml_item *counts = root == NULL || root->kind != SL_YAML_MAP ? NULL : sl_yaml_find(root, "tap");
+    const struct sl_yaml *counts = sl_answer_map(root, "tap");
 
-    if (counts == NULL || counts->value->kind != SL_YAML_MAP)
+    if (counts == NULL)
         return;
-    show->passed = tap_number(counts->value, "passed");
-    show->lost = tap_number(counts->value, "lost");
+    show->passed = (uint64_t)sl_answer_i64(counts, "passed");
+    show->lost = (uint64_t)sl_answer_i64(counts, "lost");
 }
 
 /* A string is the last member: its raw text lies between this and the line's end. */
 static void tap_body(struct tap_show *show, const char *line, size_t bytes, const struct sl_yaml *root)
 {
     static const char mark[] = ",\"body\":";
-    const struct sl_yaml_item *body = root == NULL || root->kind != SL_YAML_MAP ? NULL : sl_yaml_find(root, "body");
+    const char *body = sl_answer_text(root, "body");
     const char *raw = memmem(line, bytes, mark, sizeof(mark) - 1); /* inside a string its quotes would be escaped */
 
-    if (body != NULL && body->value->kind == SL_YAML_SCALAR && strpbrk(body->value->text, "\r\n") == NULL)
-        (void)fprintf(show->cli->out, "%s\n", body->value->text);
+    if (body != NULL && strpbrk(body, "\r\n") == NULL)
+        (void)fprintf(show->cli->out, "%s\n", body);
     else if (raw != NULL)
         (void)fprintf(show->cli->out, "%.*s\n", (int)(line + bytes - 1 - raw - (ptrdiff_t)sizeof(mark) + 1), raw + sizeof(mark) - 1);
 }
@@ -65,23 +57,19 @@ static bool tap_line(void *user, const char *line, size_t bytes)
     static const char counts[] = "{\"tap\":";
     struct tap_show *show = user;
     bool record = bytes < sizeof(counts) || memcmp(line, counts, sizeof(counts) - 1) != 0;
-    struct sl_pool pool;
-    struct sl_diags diags;
+    struct sl_answer answer;
 
     if (bytes == 0) /* nothing came in this second */
         return !tap_interrupted;
     if (record && show->meta) {
         (void)fprintf(show->cli->out, "%.*s\n", (int)bytes, line);
-    } else { /* JSON is YAML, so the configuration's reader serves */
-        sl_pool_init(&pool);
-        sl_diags_init(&diags);
-        const struct sl_yaml *root = sl_yaml_parse(&pool, "tap", line, bytes, &diags);
+    } else {
+        sl_answer_read(&answer, line, bytes);
         if (record)
-            tap_body(show, line, bytes, root);
+            tap_body(show, line, bytes, answer.root);
         else
-            tap_counts(show, root);
-        sl_diags_fini(&diags);
-        sl_pool_fini(&pool);
+            tap_counts(show, answer.root);
+        sl_answer_fini(&answer);
     }
     show->shown += record;
     return fflush(show->cli->out) == 0 && show->shown < show->left && !tap_interrupted;
@@ -99,20 +87,14 @@ static int tap_scan(struct sl_cli *cli, const char *option, uint64_t *inout_valu
 
 static int tap_refused(struct sl_cli *cli, struct sl_client_reply *reply)
 {
-    struct sl_pool pool;
-    struct sl_diags diags;
-    const struct sl_yaml *root;
-    const struct sl_yaml_item *error = NULL;
+    struct sl_answer answer;
+    const char *error;
     int status;
 
-    sl_pool_init(&pool);
-    sl_diags_init(&diags);
-    root = sl_yaml_parse(&pool, "answer", reply->body, reply->bytes, &diags);
-    if (root != NULL && root->kind == SL_YAML_MAP)
-        error = sl_yaml_find(root, "error");
-    status = sl_cli_say(cli, SL_EXIT_FAILED, "%.900s", error != NULL && error->value->kind == SL_YAML_SCALAR ? error->value->text : reply->body);
-    sl_diags_fini(&diags);
-    sl_pool_fini(&pool);
+    sl_answer_read(&answer, reply->body, reply->bytes);
+    error = sl_answer_text(answer.root, "error");
+    status = sl_cli_say(cli, SL_EXIT_FAILED, "%.900s", error != NULL ? error : reply->body);
+    sl_answer_fini(&answer);
     sl_client_reply_fini(reply);
     return status;
 }
