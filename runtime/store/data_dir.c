@@ -122,10 +122,13 @@ static int data_dir_write_pid(struct sl_fs *fs, int fd)
 int sl_data_dir_lock(struct sl_fs *fs, const char *dir, int *ret_fd, struct sl_err *err)
 {
     char path[PATH_MAX];
-    int fd, rc = sl_fs_mkdirs(fs, dir, 0755);
+    int fd, rc;
 
+    if (strlen(dir) > PATH_MAX - 1024)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, ENAMETOOLONG, "data_dir %.200s…: the path is too long", dir);
+    rc = sl_fs_mkdirs(fs, dir, 0755);
     if (rc < 0)
-        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -rc, "making %s: %s", dir, strerror(-rc));
+        return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -rc, "making data_dir %s: %s", dir, strerror(-rc));
     (void)snprintf(path, sizeof(path), "%s/lock", dir);
     fd = fs == sl_fs_posix() ? data_dir_take_adopted(path) : -1;
     if (fd < 0)
@@ -221,15 +224,6 @@ int sl_data_dir_open(struct sl_fs *fs, const char *path, struct sl_data_dir *ret
     dir.path = data_dir_absolute(path);
     if (dir.path == NULL)
         return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, errno, "data_dir %s: %s", path, strerror(errno));
-    if (strlen(dir.path) > PATH_MAX - 1024) {
-        rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, ENAMETOOLONG, "data_dir %.200s…: the path is too long", path);
-        goto out;
-    }
-    rc = sl_fs_mkdirs(fs, dir.path, 0755);
-    if (rc < 0) {
-        rc = sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -rc, "making data_dir %s: %s", dir.path, strerror(-rc));
-        goto out;
-    }
     rc = sl_data_dir_lock(fs, dir.path, &dir.lock_fd, err);
     if (rc == 0)
         rc = data_dir_raise(fs, dir.path, &dir.epoch, err);
@@ -240,7 +234,6 @@ int sl_data_dir_open(struct sl_fs *fs, const char *path, struct sl_data_dir *ret
         *ret_dir = dir;
         return 0;
     }
-out:
     if (dir.lock_fd >= 0)
         (void)fs->close(fs, dir.lock_fd);
     free(dir.path);
