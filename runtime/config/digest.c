@@ -158,7 +158,9 @@ static uint64_t digest_wired(const struct sl_draft *draft, const struct sl_topol
     for (uint32_t i = 0; i < component->inputs_count; i++)
         seed = digest_number(component->inputs[i].port,
                              digest_text(topology->components[component->inputs[i].component].name, seed));
-    return component->role == SL_SINK && component->sink.was != NULL ? digest_text(component->sink.was, seed) : seed;
+    if (component->role != SL_SINK) /* what matters to a deployment alone */
+        return seed;
+    return digest_number(component->sink.reachable, digest_text(component->sink.was, seed));
 }
 
 /* topology->components are placed and wired already. */

@@ -140,6 +140,14 @@ static bool set_unknown(struct set_job *job, const struct sl_yaml *map, uint32_t
                       sl_pool_printf(job->pool, "there is no \"%.64s\" below %s:", job->steps[at], job->steps[0]));
 }
 
+static const struct sl_yaml *set_empty(const struct set_job *job)
+{
+    struct sl_yaml *node = sl_pool_alloc(job->pool, sizeof(*node));
+
+    *node = (struct sl_yaml){.kind = SL_YAML_MAP, .weight = 1, .line = job->line, .column = 1};
+    return node;
+}
+
 static struct sl_yaml *set_copy(const struct set_job *job, const struct sl_yaml *from, uint32_t more)
 {
     struct sl_yaml *node = sl_pool_alloc(job->pool, sizeof(*node));
@@ -175,7 +183,6 @@ static const struct sl_yaml *set_into_list(struct set_job *job, const struct sl_
 
 static const struct sl_yaml *set_into_map(struct set_job *job, const struct sl_yaml *node, uint32_t at)
 {
-    static const struct sl_yaml empty = {.kind = SL_YAML_MAP, .weight = 1};
     struct sl_yaml *copy = set_copy(job, node, 1);
     uint32_t i = 0;
 
@@ -185,8 +192,10 @@ static const struct sl_yaml *set_into_map(struct set_job *job, const struct sl_y
         return set_unknown(job, node, at), NULL;
     if (i == copy->count)
         copy->items[copy->count++] =
-            (struct sl_yaml_item){.key = job->steps[at], .key_line = job->line, .key_column = 1, .value = &empty};
+            (struct sl_yaml_item){.key = job->steps[at], .key_line = job->line, .key_column = 1, .value = set_empty(job)};
     copy->items[i].merged = false;
+    if (at + 1 == job->count)
+        copy->items[i].key_line = job->line;
     copy->items[i].value = set_into(job, copy->items[i].value, at + 1);
     return copy->items[i].value == NULL ? NULL : copy;
 }
@@ -194,12 +203,10 @@ static const struct sl_yaml *set_into_map(struct set_job *job, const struct sl_y
 /* `node` with the value at steps[at …] in it. A setting that says nothing becomes a mapping where the path goes on. */
 static const struct sl_yaml *set_into(struct set_job *job, const struct sl_yaml *node, uint32_t at)
 {
-    static const struct sl_yaml empty = {.kind = SL_YAML_MAP, .weight = 1};
-
     if (at == job->count)
         return job->value;
     if (node->kind == SL_YAML_SCALAR && sl_yaml_is_null(node))
-        node = &empty;
+        node = set_empty(job);
     if (node->kind == SL_YAML_MAP)
         return set_into_map(job, node, at);
     if (node->kind == SL_YAML_LIST)

@@ -199,7 +199,7 @@ static void test_every_problem_is_said_in_one_run(void **state)
                  "3:22 sources.in: unknown key \"rate\" | allowed: type\n"
                  "5:38 sinks.out: unknown key \"requird\" | did you mean \"required\"? Allowed: "
                  "type, inputs, where, required, when_full, queue, retry, batch, "
-                 "encoding, on_refused, was\n"
+                 "encoding, on_refused, require, was\n"
                  "6:17 sinks.out2.type: file is a source, not a sink | move it below sources:, or "
                  "write one of: files, kafka, stdout, blackhole\n"
                  "5:33 sinks.out.inputs: nothing is called \"on\" | did you mean \"in\"?\n"
