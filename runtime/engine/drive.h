@@ -5,6 +5,7 @@
 #define SL_RUNTIME_ENGINE_DRIVE_H
 
 #include "runtime/engine/ledger.h"
+#include "runtime/engine/merge.h"
 #include "runtime/engine/op.h"
 
 struct sl_topology;
@@ -37,6 +38,7 @@ struct sl_shared {
     struct sl_spool *spool;
     struct sl_commit_log *commit_log; /* of this topology: own sources' commit domain */
     void **component_shared;          /* by component: what head.share() made */
+    uint32_t generation;              /* number of the version that the slots begin with; 0: none was given */
     uint64_t *flush_number;           /* atomic; flush numbers of this start count from it */
     bool replay;                      /* the topology is one of sl_replay_topology() */
     bool once;                        /* end when every source is at its end and everything is committed */
@@ -45,6 +47,34 @@ struct sl_shared {
 enum sl_slot_state { SL_SLOT_RUNNING, SL_SLOT_DRAINING, SL_SLOT_ENDED, SL_SLOT_FAILED };
 
 struct sl_slot *sl_slot_new(const struct sl_env *env, const struct sl_shared *shared, uint32_t index, struct sl_err *err);
+
+/* ---- the next version of the topology, beside the one that runs ---- */
+struct sl_plan;
+/* What a plan must know of the slot, taken between two turns. */
+struct sl_slot_facts {
+    struct { char sink[128], zone[33]; } zones[256]; /* of flushed sinks */
+    uint32_t zones_count;
+    bool transactional, kafka;
+};
+/* Slot thread. Refuses while the slot is starting, ending or has stopped. */
+int sl_slot_facts(struct sl_slot *slot, struct sl_slot_facts *ret_facts, struct sl_err *err);
+/* Opens what is new of it: everything that can fail. Any thread; one plan of a slot at a time, and no swap meanwhile. topology: merged with the
+ * one that runs (merge.h), kept until the plan is freed. NULL: err. */
+struct sl_plan *sl_slot_prepare(struct sl_slot *slot, const struct sl_slot_facts *facts, const struct sl_topology *topology,
+                                void **component_shared, const enum sl_merge_fate *fates, uint32_t generation, struct sl_err *err);
+/* The landing zones of sinks that are new get their ids: a job of the slot's clerk; done(user, plan) is called on the slot's thread, and
+ * sl_plan_zones_err says what came of it (code SL_OK: fine). False: none is needed, done is not called. Any thread. */
+bool sl_plan_zones(struct sl_plan *plan, void (*done)(void *user, struct sl_plan *plan), void *user);
+const struct sl_err *sl_plan_zones_err(const struct sl_plan *plan);
+/* Slot thread, between two turns: live from the next batch on. *ret_old is what was: sl_plan_free it, on any thread, once the slot is
+ * settled and nobody wants it back. Fails with nothing changed; but where a queue cannot be opened the slot stops. */
+int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **ret_old, struct sl_err *err);
+/* Slot thread: no instance, and no job, of an earlier plan is left. */
+bool sl_slot_settled(const struct sl_slot *slot);
+/* Closes its operators; of one that was never put in also sinks and sources. Any thread. */
+struct sl_plan *sl_plan_free(struct sl_plan *plan);
+void sl_slot_pause(struct sl_slot *slot, bool paused); /* slot thread: reads nothing; commits go on */
+
 /* One turn. Returns ns until it wants the next (0: at once; UINT64_MAX: only when woken). */
 uint64_t sl_slot_turn(struct sl_slot *slot);
 /* Stop reading, flush, commit, then SL_SLOT_ENDED after some turns. */
@@ -84,6 +114,8 @@ struct sl_component_counts {
 struct sl_slot_status {
     enum sl_slot_state state;
     uint64_t batches, records, bytes, commits, commit_failures, rewinds, gap_offsets;
+    uint64_t swaps, maybe_duplicated; /* the last: records that a swap has made a sink without ids send again */
+    bool paused;
     int64_t lag_records, lag_ms; /* -1 unknown */
     uint32_t partitions_count;
     struct sl_slot_partition_status *partitions; /* malloc'd */

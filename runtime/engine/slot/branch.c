@@ -49,26 +49,26 @@ static int branch_leaf(struct sl_slot *slot, const struct sl_node *node, struct 
     struct sl_slot_sink *sink = &slot->sinks[node->sink];
     struct sl_view *kept = view;
 
-    if (sink->where != NULL && (slot->replay == NULL || slot->replay->stage != sink->component)) { /* it was taken once */
+    if (sink->now.where != NULL && (slot->replay == NULL || slot->replay->stage != sink->now.component)) { /* it was taken once */
         uint8_t *match = sl_arena_alloc(&slot->arena, view->batch->count + 1u);
         kept = sl_arena_alloc(&slot->arena, sizeof(*kept));
         if (kept == NULL || match == NULL || sl_view_branch(kept, view) != 0)
             return branch_budget(slot, err);
-        sl_cond_eval(sink->where, kept, match);
+        sl_cond_eval(sink->now.where, kept, match);
         for (uint32_t i = 0; i < kept->sel_count; i++)
             if (match[kept->sel[i]] == 0)
                 kept->fate[kept->sel[i]] = SL_FILTERED;
         sl_view_compact(kept);
     }
-    if (sink->encoder != NULL && sl_encoder_settle(sink->encoder, kept, err) != 0)
+    if (sink->now.encoder != NULL && sl_encoder_settle(sink->now.encoder, kept, err) != 0)
         return -(int)err->code;
     if (sink->views_count == sizeof(sink->views) / sizeof(sink->views[0]))
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "topology %s: more than %u ways lead to sink %s",
-                       slot->topology->name, sink->views_count, slot->topology->components[sink->component].name);
+                       slot->topology->name, sink->views_count, sink->name);
     /* derive_check.c has refused it; batches of a parse behind a change (sl_view_adopt_texts) have the same rows */
     if (sink->views_count > 0 && (sink->views[0]->batch->sub != kept->batch->sub || sink->views[0]->batch->count != kept->batch->count))
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topology %s: sink %s is reached behind a stage that derives records and around it",
-                       slot->topology->name, slot->topology->components[sink->component].name);
+                       slot->topology->name, sink->name);
     sink->views[sink->views_count++] = kept;
     return 0;
 }
@@ -148,8 +148,8 @@ static const struct sl_view *branch_way(const struct sl_slot_sink *sink, uint32_
 /* Codec raw: the payload, with what stages changed spliced in, but for payloads that are not JSON: those stay as they came. */
 static struct sl_slice branch_body(const struct sl_slot_sink *sink, const struct sl_view *view, uint32_t row, uint32_t *cursor)
 {
-    if (sink->encoder != NULL && !sink->encoded)
-        return sl_encode(sink->encoder, view, row, cursor);
+    if (sink->now.encoder != NULL && !sink->encoded)
+        return sl_encode(sink->now.encoder, view, row, cursor);
     return view->decoded->foreign ? view->batch->raw[row] : sl_view_body(view, row, cursor);
 }
 
@@ -187,8 +187,8 @@ static int branch_items_merged(struct sl_slot *slot, const struct sl_slot_sink *
     uint32_t cursors[8] = {0};
     int count = 0;
 
-    if (sink->encoder != NULL)
-        sl_encoder_begin(sink->encoder, batch->arena);
+    if (sink->now.encoder != NULL)
+        sl_encoder_begin(sink->now.encoder, batch->arena);
     for (uint32_t i = skip; i < batch->count; i++) {
         const struct sl_view *way = branch_way(sink, i);
         uint32_t v = 0;
@@ -209,12 +209,12 @@ static int branch_items_merged(struct sl_slot *slot, const struct sl_slot_sink *
 static int branch_items(struct sl_slot *slot, const struct sl_slot_sink *sink, uint32_t skip)
 {
     const struct sl_view *view = sink->views[0];
-    bool plain = sink->encoder == NULL && view->edits_count == 0 && !view->decoded->foreign;
+    bool plain = sink->now.encoder == NULL && view->edits_count == 0 && !view->decoded->foreign;
     uint32_t cursor = 0;
     int count = 0;
 
-    if (sink->encoder != NULL)
-        sl_encoder_begin(sink->encoder, view->batch->arena);
+    if (sink->now.encoder != NULL)
+        sl_encoder_begin(sink->now.encoder, view->batch->arena);
     for (uint32_t i = 0; i < view->sel_count; i++) {
         uint16_t row = view->sel[i];
         struct sl_item *item = &slot->items[count];
@@ -239,23 +239,23 @@ static int branch_submit(struct sl_slot *slot, uint32_t sink_index, struct sl_pa
 
     for (uint32_t i = 0; i < parcel->count; i++)
         parcel->bytes += parcel->items[i].body.bytes;
-    if (!sink->flushed && parcel->count == 0 && position->head == UINT32_MAX) {
+    if (!sink->now.flushed && parcel->count == 0 && position->head == UINT32_MAX) {
         position->taken = position->done = *upto; /* nothing is pending here: the mark follows at once */
         return 0;
     }
     position->taken = *upto;
-    if (sink_index == slot->dead_sink && sink->flushed && parcel->count == 0 && sink->open_items == 0)
+    if (sink_index == slot->dead_sink && sink->now.flushed && parcel->count == 0 && sink->open_items == 0)
         return 0; /* no letters: no flush that would say so, its mark is free */
     if (sink->queue != NULL && parcel->count > 0)
         return sl_slot_queue_take(slot, sink_index, parcel, upto, ret_taken, err);
-    if (!sink->flushed) {
+    if (!sink->now.flushed) {
         if (sl_slot_ticket(slot, sink_index, parcel->view->batch->partition->index, parcel->count, upto, &ticket) != 0)
             return branch_budget(slot, err);
         for (uint32_t i = 0; i < parcel->count; i++)
             slot->items[i].ref.ticket = ticket;
     }
-    if (sink->flushed || parcel->count > 0) {
-        if (sink->kind->submit(sink->self, parcel, err) != 0)
+    if (sink->now.flushed || parcel->count > 0) {
+        if (sink->now.kind->submit(sink->now.self, parcel, err) != 0)
             return -(int)err->code;
     }
     sink->open_items += parcel->count + 1; /* an empty range belongs to a flush too: manifests tile */
@@ -281,7 +281,7 @@ static int branch_take(struct sl_slot *slot, uint32_t sink_index, const struct s
     struct sl_slot_sink *sink = &slot->sinks[sink_index];
     struct sl_position *position = &sink->positions[view->batch->partition->index];
     struct sl_parcel parcel = {slot->items, (uint32_t)count, view, position->taken.next, upto->next, 0};
-    struct sl_ledger *ledger = sink->flushed ? &sink->open : &slot->ledger;
+    struct sl_ledger *ledger = sink->now.flushed ? &sink->open : &slot->ledger;
     enum sl_fate taken = SL_DELIVERED;
 
     if (parcel.first < view->batch->first)
@@ -289,15 +289,15 @@ static int branch_take(struct sl_slot *slot, uint32_t sink_index, const struct s
     if (branch_submit(slot, sink_index, &parcel, upto, &taken, err) != 0) {
         if (err->remedy == SL_REMEDY_HALT)
             return sl_while(err, "topology %s: sink %s", slot->topology->name,
-                            slot->topology->components[sink->component].name);
-        if (sink->flushed)
-            sink->kind->abandon(sink->self, NULL);
+                            sink->name);
+        if (sink->now.flushed)
+            sink->now.kind->abandon(sink->now.self, NULL);
         sl_slot_rewind(slot, sink_index, err);
         return 0;
     }
     if (slot->taps != NULL)
-        sl_slot_tap_items(slot, sink->component, view, slot->items, (uint32_t)count);
-    if (sl_account_batch(slot->account, slot->batches, ledger, sink->component, view, fate, skip, slot->items,
+        sl_slot_tap_items(slot, sink->now.component, view, slot->items, (uint32_t)count);
+    if (sl_account_batch(slot->account, slot->batches, ledger, sink->now.component, view, fate, skip, slot->items,
                          (uint32_t)count, taken) != 0)
         return branch_budget(slot, err);
     return 0;
@@ -318,7 +318,7 @@ static int branch_sink(struct sl_slot *slot, uint32_t sink_index, const struct s
         return 0;
     assert(sink->views_count > 0);
     rows = sink->views[0]->batch; /* of its own where records were derived */
-    sink->encoded = slot->replay != NULL && slot->replay->decoded && slot->replay->stage == sink->component;
+    sink->encoded = slot->replay != NULL && slot->replay->decoded && slot->replay->stage == sink->now.component;
     skip = branch_skip(rows, position->taken.next);
     branch_upto(batch, position, &upto);
     if (sl_slot_room(slot, rows->count) != 0)
@@ -355,7 +355,7 @@ static int branch_dead(struct sl_slot *slot, const struct sl_view *root, struct 
     if (branch_take(slot, slot->dead_sink, root, root->fate, batch->count, count, &upto, err) != 0)
         return -(int)err->code;
     if (count > 0) {
-        struct sl_ledger_row *row = sl_ledger_row(sink->flushed ? &sink->open : &slot->ledger, sink->component, 0, 0);
+        struct sl_ledger_row *row = sl_ledger_row(sink->now.flushed ? &sink->open : &slot->ledger, sink->now.component, 0, 0);
         if (row == NULL)
             return branch_budget(slot, err);
         row->fates[SL_LIVE] += (uint64_t)count;
@@ -413,7 +413,7 @@ static const struct sl_node *branch_tree(const struct sl_slot *slot, const struc
 {
     if (slot->replay == NULL)
         return source->tree;
-    return slot->replay->stage == UINT32_MAX ? NULL : slot->past[slot->replay->source];
+    return slot->replay->stage == UINT32_MAX ? NULL : slot->plan->trees[slot->replay->source];
 }
 
 int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_batch *batch, struct sl_err *err)

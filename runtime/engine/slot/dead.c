@@ -31,7 +31,8 @@ static void dead_bytes(struct sl_json_out *out, struct sl_slice raw)
 /* The words of a reason: rows of the kind's table or the engine's own, against those that a script or a back-end chose. */
 static bool dead_is_row(const struct sl_slot *slot, const struct sl_dead *dead)
 {
-    const char *const *reasons = dead->component == UINT32_MAX ? NULL : slot->topology->components[dead->component].head->reasons;
+    const char *const *reasons = dead->component == UINT32_MAX || slot->topology->components[dead->component].role == SL_GONE
+                                     ? NULL : slot->topology->components[dead->component].head->reasons;
 
     if (dead->component == UINT32_MAX)
         return true;

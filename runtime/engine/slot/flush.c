@@ -31,9 +31,9 @@ static bool flush_mark_eq(const struct sl_mark *a, const struct sl_mark *b)
 /* What a sink may have committed without a flush: all that is acknowledged; of a flushed sink, all while it holds nothing. */
 static const struct sl_mark *flush_free_mark(const struct sl_slot_sink *sink, const struct sl_position *position)
 {
-    if (!sink->flushed)
+    if (!sink->now.flushed)
         return &position->done;
-    return sink->open_items == 0 && sink->flush == NULL ? &position->taken : &position->done;
+    return sink->open_items == 0 && sink->flush == NULL && sink->leaving == NULL ? &position->taken : &position->done;
 }
 
 static bool flush_dirty(const struct sl_slot *slot)
@@ -47,7 +47,7 @@ static bool flush_dirty(const struct sl_slot *slot)
                 return true;
         }
     }
-    return slot->commit.tombstones_count > 0;
+    return slot->commit.tombstones_count > 0 || slot->commit.later.bytes > 0;
 }
 
 static uint64_t flush_every_ns(const struct sl_slot *slot, uint64_t otherwise_s)
@@ -67,7 +67,7 @@ static bool flush_rhythm(const struct sl_slot *slot, const struct sl_slot_sink *
 {
     uint64_t due_ns = slot->commit.last_ns + flush_every_ns(slot, FLUSH_EVERY_EXACT_S);
 
-    if ((sink->flags & SL_SINK_NEEDS_KAFKA_COMMIT) == 0)
+    if ((sink->now.flags & SL_SINK_NEEDS_KAFKA_COMMIT) == 0)
         return false;
     if (slot->now_ns < due_ns)
         flush_wake(wake_ns, slot->now_ns, due_ns);
@@ -80,12 +80,16 @@ static bool flush_wanted(struct sl_slot *slot, uint64_t *wake_ns)
 
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_slot_sink *sink = &slot->sinks[s];
-        if (!sink->flushed || sink->open_items == 0)
+        if (sink->leaving != NULL && sink->leaving->was.flushed) { /* it holds the new instance's flushes up */
+            wanted = wanted || sink->leaving->open_items > 0;
             continue;
-        if (sink->want_flush || slot->flush_all || sink->kind->want(sink->self, slot->now_ns) || flush_rhythm(slot, sink, wake_ns))
+        }
+        if (!sink->now.flushed || sink->open_items == 0 || sink->now.kind == NULL)
+            continue;
+        if (sink->want_flush || slot->flush_all || sink->now.kind->want(sink->now.self, slot->now_ns) || flush_rhythm(slot, sink, wake_ns))
             sink->want_flush = wanted = true;
     }
-    if (wanted && slot->sinks[slot->dead_sink].flushed && slot->sinks[slot->dead_sink].open_items > 0)
+    if (wanted && slot->sinks[slot->dead_sink].now.flushed && slot->sinks[slot->dead_sink].open_items > 0)
         slot->sinks[slot->dead_sink].want_flush = true; /* letters go along: alone they would hold the offsets for their own rhythm */
     return wanted;
 }
@@ -94,46 +98,6 @@ static void flush_log(struct sl_slot *slot, struct sl_err *err, const char *what
 {
     (void)sl_while(err, "topology %s", slot->topology->name);
     sl_slot_log(slot, err, what);
-}
-
-/* Seals what is wanted and notes every sink's mark of this commit. The number rises over restarts: the epoch leads it. */
-static int flush_seal(struct sl_slot *slot, struct sl_err *err)
-{
-    struct sl_slot_commit *commit = &slot->commit;
-    int status = 0;
-
-    commit->number = sl_slot_flush_number(slot);
-    for (uint32_t s = 0; s < slot->sinks_count && status == 0; s++) {
-        struct sl_slot_sink *sink = &slot->sinks[s];
-        sink->sealed = false;
-        if (!sink->flushed || !sink->want_flush || sink->open_items == 0)
-            continue;
-        commit->failed_sink = s;
-        status = sink->kind->seal(sink->self, commit->number, &sink->flush, err);
-        if (status != 0)
-            break;
-        sink->sealed = true; /* flush NULL: only empty ranges were taken; their marks are free */
-        sink->want_flush = false;
-        sink->open_items = 0;
-        if (s == slot->dead_sink)
-            sl_slot_refuse_sealed(slot);
-        sl_ledger_fini(&sink->sealed_ledger);
-        sink->sealed_ledger = sink->open;
-        if (sink->flush != NULL)
-            sink->flush->ledger = &sink->sealed_ledger;
-        if (sl_ledger_init(&sink->open) != 0)
-            status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a ledger");
-    }
-    for (uint32_t p = 0; p < slot->partitions_cap; p++) {
-        if (slot->partitions[p] == NULL)
-            continue;
-        for (uint32_t s = 0; s < slot->sinks_count; s++) {
-            struct sl_position *position = &slot->sinks[s].positions[p];
-            position->in_commit = false;
-            position->sealed = slot->sinks[s].sealed ? position->taken : *flush_free_mark(&slot->sinks[s], position);
-        }
-    }
-    return status;
 }
 
 static int flush_add_flush(struct sl_slot_commit *commit, struct sl_flush *flush)
@@ -147,6 +111,87 @@ static int flush_add_flush(struct sl_slot_commit *commit, struct sl_flush *flush
     return 0;
 }
 
+/* A sink whose earlier instance has not finished: that one's turn, up to where the new one began. */
+static bool flush_seals_leaving(const struct sl_slot_sink *sink)
+{
+    return sink->leaving != NULL && sink->leaving->was.flushed && sink->leaving->open_items > 0;
+}
+
+static bool flush_seals(const struct sl_slot_sink *sink)
+{
+    return flush_seals_leaving(sink) || (sink->leaving == NULL && sink->now.kind != NULL && sink->now.flushed && sink->want_flush && sink->open_items > 0);
+}
+
+static int flush_seal_sink(struct sl_slot *slot, uint32_t s, struct sl_err *err)
+{
+    struct sl_slot_sink *sink = &slot->sinks[s];
+    struct sl_leaving *leaving = flush_seals_leaving(sink) ? sink->leaving : NULL;
+    const struct sl_instance *of = leaving != NULL ? &leaving->was : &sink->now;
+    struct sl_ledger *open = leaving != NULL ? &leaving->open : &sink->open;
+
+    if (of->kind->seal(of->self, slot->commit.number, &sink->flush, err) != 0)
+        return -(int)err->code;
+    sink->sealed = true; /* flush NULL: only empty ranges were taken; their marks are free */
+    sink->sealed_leaving = leaving != NULL;
+    sink->flush_self = of->self;
+    if (leaving != NULL) {
+        leaving->open_items = 0;
+    } else {
+        sink->want_flush = false;
+        sink->open_items = 0;
+    }
+    if (sl_slot_is_letters(slot, s))
+        sl_slot_refuse_sealed(slot);
+    sl_ledger_fini(&sink->sealed_ledger);
+    sink->sealed_ledger = *open;
+    if (sink->flush != NULL)
+        sink->flush->ledger = &sink->sealed_ledger;
+    if (sl_ledger_init(open) != 0)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a ledger");
+    return 0;
+}
+
+/* What the sink's mark of this commit is. */
+static const struct sl_mark *flush_seal_mark(const struct sl_slot *slot, const struct sl_slot_sink *sink, uint32_t p)
+{
+    const struct sl_position *position = &sink->positions[p];
+
+    if (!sink->sealed)
+        return flush_free_mark(sink, position);
+    if (!sink->sealed_leaving)
+        return &position->taken;
+    return p < sink->leaving->cap && sink->leaving->assignment[p] == slot->partitions[p]->assignment ? &sink->leaving->upto[p]
+                                                                                                   : &position->done;
+}
+
+/* Seals what is wanted and notes every sink's mark of this commit. The number rises over restarts: the epoch leads it. */
+static int flush_seal(struct sl_slot *slot, struct sl_err *err)
+{
+    struct sl_slot_commit *commit = &slot->commit;
+    int status = 0;
+
+    commit->number = sl_slot_flush_number(slot);
+    for (uint32_t s = 0; s < slot->sinks_count && status == 0; s++) {
+        slot->sinks[s].sealed = false;
+        if (!flush_seals(&slot->sinks[s]))
+            continue;
+        commit->failed_sink = s;
+        status = flush_seal_sink(slot, s, err);
+        if (status == 0 && slot->sinks[s].flush != NULL && flush_add_flush(commit, slot->sinks[s].flush) != 0)
+            status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a commit");
+    }
+    for (uint32_t p = 0; p < slot->partitions_cap; p++) {
+        if (slot->partitions[p] == NULL)
+            continue;
+        for (uint32_t s = 0; s < slot->sinks_count; s++) {
+            struct sl_position *position = &slot->sinks[s].positions[p];
+            position->in_commit = false;
+            position->sealed = *flush_seal_mark(slot, &slot->sinks[s], p);
+        }
+    }
+    return status;
+}
+
 /* The entry, in as many records as it needs: each part's value is the number of parts and its piece. */
 static void flush_add_entry(struct sl_slot *slot, const struct sl_slot_sink *sink)
 {
@@ -158,7 +203,7 @@ static void flush_add_entry(struct sl_slot *slot, const struct sl_slot_sink *sin
 
     for (uint32_t part = 0; part < parts; part++) {
         struct sl_commit_key key = {.kind = SL_KEY_FLUSH, .group = sl_slot_group(slot), .node = slot->shared->node,
-                                    .sink = slot->topology->components[sink->component].name, .number = commit->number,
+                                    .sink = sink->name, .number = commit->number,
                                     .part = part};
         uint32_t from = part * FLUSH_PART_BYTES, left = entry.bytes - from;
         struct sl_slice name;
@@ -184,7 +229,7 @@ static void flush_add_marks(struct sl_slot *slot, struct sl_partition *partition
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_position *position = &slot->sinks[s].positions[partition->index];
         struct sl_commit_key key = {.kind = SL_KEY_MARK, .group = sl_slot_group(slot), .source = partition->source,
-                                    .sink = slot->topology->components[slot->sinks[s].component].name,
+                                    .sink = slot->sinks[s].name == NULL ? "" : slot->sinks[s].name,
                                     .topic = partition->topic, .id = partition->id};
         if (!source->sinks[s] || (!position->unmarked && flush_mark_eq(&position->sealed, &position->committed)))
             continue;
@@ -205,7 +250,7 @@ static int flush_add_offset(struct sl_slot *slot, const struct sl_partition *par
 
     for (uint32_t s = 0; s < slot->sinks_count && count < SL_MARK_ROWS; s++)
         if (source->sinks[s])
-            rows[count++] = (struct sl_named_mark){slot->topology->components[slot->sinks[s].component].name,
+            rows[count++] = (struct sl_named_mark){slot->sinks[s].name,
                                                    slot->sinks[s].positions[partition->index].sealed,
                                                    partition->incarnation};
     bytes = sl_marks_print(rows, count, metadata, &written);
@@ -234,19 +279,55 @@ static void flush_add_tombstones(struct sl_slot_commit *commit)
     }
 }
 
+void sl_slot_commit_later(struct sl_slot *slot, struct sl_slice key, struct sl_slice value)
+{
+    uint32_t value_bytes = value.data == NULL ? UINT32_MAX : value.bytes;
+
+    sl_buf_append(&slot->commit.later, &key.bytes, sizeof(key.bytes));
+    sl_buf_append(&slot->commit.later, &value_bytes, sizeof(value_bytes));
+    sl_buf_append(&slot->commit.later, key.data, key.bytes);
+    sl_buf_append(&slot->commit.later, value.data, value.data == NULL ? 0 : value.bytes);
+}
+
+/* What a swap has left for the commit: first, since marks of this commit go above it. */
+static void flush_add_later(struct sl_slot_commit *commit)
+{
+    size_t at = 0;
+
+    commit->later_sealed = commit->later.bytes;
+    while (at < commit->later_sealed) {
+        uint32_t bytes[2];
+        const char *key;
+        memcpy(bytes, commit->later.data + at, sizeof(bytes));
+        key = commit->later.data + at + sizeof(bytes);
+        sl_domain_change(&commit->what, (struct sl_slice){key, bytes[0]},
+                         bytes[1] == UINT32_MAX ? (struct sl_slice){NULL, 0} : (struct sl_slice){key + bytes[0], bytes[1]});
+        at += sizeof(bytes) + bytes[0] + (bytes[1] == UINT32_MAX ? 0 : bytes[1]);
+    }
+}
+
+static void flush_later_done(struct sl_slot_commit *commit)
+{
+    struct sl_buf rest = {0};
+
+    sl_buf_append(&rest, commit->later.data + commit->later_sealed, commit->later.bytes - commit->later_sealed);
+    sl_buf_fini(&commit->later);
+    commit->later = rest;
+    commit->later_sealed = 0;
+}
+
 static int flush_compose(struct sl_slot *slot, struct sl_err *err)
 {
     struct sl_slot_commit *commit = &slot->commit;
 
     sl_buf_reset(&commit->sealed_tombstones);
+    flush_add_later(commit);
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         const struct sl_slot_sink *sink = &slot->sinks[s];
         if (!sink->sealed || sink->flush == NULL)
             continue;
         if (sink->flush->entry.data != NULL)
             flush_add_entry(slot, sink);
-        if (flush_add_flush(commit, sink->flush) != 0)
-            return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a commit");
     }
     for (uint32_t p = 0; p < slot->partitions_cap; p++) {
         if (slot->partitions[p] == NULL || !flush_moved(slot, p))
@@ -290,6 +371,13 @@ static void flush_back_off(struct sl_slot_commit *commit, uint64_t now_ns)
     commit->retry_at_ns = now_ns + commit->backoff_ns;
 }
 
+static void flush_release(struct sl_slot_sink *sink)
+{
+    if (sink->flush != NULL)
+        sink->flush->kind->release_flush(sink->flush_self, sink->flush);
+    sink->flush = NULL;
+}
+
 /* Nothing of this commit happened: its flushes are removed and their sinks read again. */
 static void flush_abandon(struct sl_slot *slot, const struct sl_err *why)
 {
@@ -300,16 +388,20 @@ static void flush_abandon(struct sl_slot *slot, const struct sl_err *why)
         struct sl_slot_sink *sink = &slot->sinks[s];
         if (!sink->sealed)
             continue;
+        if (sink->now.kind != NULL)
+            sink->now.kind->abandon(sink->now.self, NULL);
+        if (sink->sealed_leaving)
+            sink->leaving->was.kind->abandon(sink->leaving->was.self, NULL);
+        if (sink->flush != NULL)
+            sink->flush->kind->abandon(sink->flush_self, sink->flush);
+        flush_release(sink);
         sink->sealed = false;
-        sink->kind->abandon(sink->self, NULL);
-        if (sink->flush != NULL) {
-            sink->kind->abandon(sink->self, sink->flush);
-            sink->kind->release_flush(sink->self, sink->flush);
-            sink->flush = NULL;
-        }
-        if (s == slot->dead_sink)
+        if (sl_slot_is_letters(slot, s))
             sl_slot_refuse_lost(slot, true);
-        sl_slot_rewind(slot, s, NULL);
+        if (sink->sealed_leaving)
+            sl_slot_leave_end(slot, s, true);
+        else
+            sl_slot_rewind(slot, s, NULL);
     }
     flush_back_off(&slot->commit, slot->now_ns);
     flush_log(slot, &err, "commit failed");
@@ -351,9 +443,10 @@ static void flush_publish_done(struct sl_job *job)
             continue;
         sink->sealed = false;
         sink->backoff_ns = 0;
-        if (sink->flush != NULL)
-            sink->kind->release_flush(sink->self, sink->flush);
-        sink->flush = NULL;
+        flush_release(sink);
+        if (sink->sealed_leaving && sink->leaving->open_items == 0)
+            sl_slot_leave_end(slot, s, false);
+        sink->sealed_leaving = false;
     }
     sl_buf_reset(&commit->tombstones);
     sl_buf_append(&commit->tombstones, commit->sealed_tombstones.data, commit->sealed_tombstones.bytes);
@@ -365,11 +458,12 @@ static void flush_publish_done(struct sl_job *job)
 static void flush_apply(struct sl_slot *slot)
 {
     slot->commits++;
+    flush_later_done(&slot->commit);
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_slot_sink *sink = &slot->sinks[s];
         if (!sink->sealed)
             continue;
-        if (s == slot->dead_sink)
+        if (sl_slot_is_letters(slot, s))
             sl_slot_refuse_committed(slot);
         if (sl_ledger_add(&slot->ledger, &sink->sealed_ledger) != 0) {
             struct sl_err err;
@@ -386,7 +480,7 @@ static void flush_apply(struct sl_slot *slot)
             position->committed = position->sealed;
             position->unmarked = position->unmarked && !position->in_commit;
             position->in_commit = false;
-            if (slot->sinks[s].flushed && position->done.next < position->sealed.next)
+            if (slot->sinks[s].now.flushed && position->done.next < position->sealed.next)
                 position->done = position->sealed;
         }
         source = sl_slot_source_of(slot, slot->partitions[p]);
@@ -430,13 +524,19 @@ static void flush_prepare_run(struct sl_job *job)
 {
     struct sl_slot_commit *commit = flush_of(job);
 
-    for (uint32_t s = 0; s < commit->slot->sinks_count && commit->status == 0; s++) {
-        struct sl_slot_sink *sink = &commit->slot->sinks[s];
-        if (!sink->sealed || sink->flush == NULL)
-            continue;
-        commit->failed_sink = s;
-        commit->status = sink->kind->prepare(sink->flush, &commit->err);
+    for (uint32_t f = 0; f < commit->what.flushes_count && commit->status == 0; f++) { /* the slot's own tables change meanwhile */
+        struct sl_flush *flush = commit->what.flushes[f];
+        commit->failed_flush = flush;
+        commit->status = flush->kind->prepare(flush, &commit->err);
     }
+}
+
+static const char *flush_name(const struct sl_slot *slot, const struct sl_flush *flush)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].flush == flush)
+            return slot->sinks[s].name;
+    return "";
 }
 
 static void flush_prepare_done(struct sl_job *job)
@@ -447,8 +547,7 @@ static void flush_prepare_done(struct sl_job *job)
     if (commit->status == 0)
         commit->status = flush_compose(slot, &commit->err);
     else
-        (void)sl_while(&commit->err, "sink %s",
-                       slot->topology->components[slot->sinks[commit->failed_sink].component].name);
+        (void)sl_while(&commit->err, "sink %s", flush_name(slot, commit->failed_flush));
     if (commit->status != 0) {
         flush_abandon(slot, &commit->err);
         return;
@@ -513,7 +612,7 @@ bool sl_slot_committed_all(const struct sl_slot *slot)
     if (slot->commit.state != SL_COMMIT_IDLE)
         return false;
     for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (slot->sinks[s].open_items > 0 && slot->sinks[s].flushed)
+        if (slot->sinks[s].now.flushed && (slot->sinks[s].open_items > 0 || slot->sinks[s].leaving != NULL))
             return false;
     for (uint32_t p = 0; p < slot->partitions_cap; p++) {
         if (slot->partitions[p] == NULL || slot->partitions[p]->held != NULL)
@@ -533,13 +632,13 @@ void sl_slot_commit_fini(struct sl_slot *slot)
             continue;
         /* once the commit was asked for it may have happened: the next start looks, and publishes or removes */
         if (slot->commit.state == SL_COMMIT_PREPARING)
-            sink->kind->abandon(sink->self, sink->flush);
-        sink->kind->release_flush(sink->self, sink->flush);
-        sink->flush = NULL;
+            sink->flush->kind->abandon(sink->flush_self, sink->flush);
+        flush_release(sink);
     }
     if (slot->domain != NULL)
         flush_idle(slot);
     sl_buf_fini(&slot->commit.what.changes);
     sl_buf_fini(&slot->commit.tombstones);
+    sl_buf_fini(&slot->commit.later);
     sl_buf_fini(&slot->commit.sealed_tombstones);
 }

@@ -31,6 +31,8 @@ static bool mask_is_due(const struct sl_slot *slot, const struct sl_node *tree, 
 {
     const struct sl_component *conf = &slot->topology->components[mask];
 
+    if (tree == NULL) /* of a source that leaves: more is masked than may be due */
+        return conf->role == SL_OPERATOR && ((const struct sl_op_kind *)conf->head)->mask != NULL;
     if (conf->role != SL_OPERATOR || ((const struct sl_op_kind *)conf->head)->mask == NULL || !mask_leads_to(tree, mask))
         return false;
     return component == UINT32_MAX || slot->topology->components[component].role != SL_SINK || mask_way_around(tree, mask, component);
@@ -39,10 +41,10 @@ static bool mask_is_due(const struct sl_slot *slot, const struct sl_node *tree, 
 /* A letter that is read again came from some source of the topology: what is due behind any of them is due. */
 static bool mask_is_due_of(struct sl_slot *slot, const struct sl_partition *partition, uint32_t mask, uint32_t component)
 {
-    if (slot->past == NULL)
+    if (!slot->shared->replay)
         return mask_is_due(slot, sl_slot_source_of(slot, partition)->tree, mask, component);
     for (uint32_t c = 0; c < slot->topology->components_count; c++)
-        if (slot->past[c] != NULL && mask_is_due(slot, slot->past[c], mask, component))
+        if (slot->topology->components[c].role == SL_PAST && mask_is_due(slot, slot->plan->trees[c], mask, component))
             return true;
     return false;
 }
@@ -53,9 +55,9 @@ int sl_slot_mask(struct sl_slot *slot, const struct sl_partition *partition, uin
     int status = 1;
 
     *ret_text = text;
-    for (uint32_t c = 0; status == 1 && c < slot->topology->components_count; c++) /* inputs come first */
+    for (uint32_t c = 0; status == 1 && c < slot->topology->components_count; c++) /* of a topology as loaded, inputs come first */
         if (mask_is_due_of(slot, partition, c, component))
             status = ((const struct sl_op_kind *)slot->topology->components[c].head)
-                         ->mask(slot->operators[c], json, *ret_text, &slot->arena, ret_text);
+                         ->mask(slot->components[c]->self, json, *ret_text, &slot->arena, ret_text);
     return status;
 }

@@ -52,6 +52,8 @@ int sl_slot_positions_init(struct sl_slot *slot)
 
 void sl_slot_positions_fini(struct sl_slot *slot)
 {
+    if (slot->sinks == NULL)
+        return;
     for (uint32_t i = 0; i < slot->partitions_cap; i++) {
         if (slot->partitions[i] != NULL)
             free((void *)(uintptr_t)slot->partitions[i]->held);
@@ -66,8 +68,8 @@ void sl_slot_positions_fini(struct sl_slot *slot)
 struct sl_slot_source *sl_slot_source_of(struct sl_slot *slot, const struct sl_partition *partition)
 {
     for (uint32_t i = 0; i < slot->sources_count; i++)
-        if (strcmp(slot->topology->components[slot->sources[i].component].name, partition->source) == 0)
-            return &slot->sources[i];
+        if (strcmp(slot->sources[i].of->conf.name, partition->source) == 0)
+            return &slot->sources[i]; /* of two of one name the first, which leaves: the other has none yet */
     assert(!"a partition of no source");
     return NULL;
 }
@@ -80,6 +82,12 @@ struct position_look {
     struct sl_named_mark *marks;
     uint32_t count;
 };
+
+/* The name that the sink had before (`was:`), or NULL. */
+static const char *position_was(const struct sl_slot_sink *sink)
+{
+    return sink->now.common == NULL ? NULL : sink->now.common->was;
+}
 
 static int position_look_each(void *user, struct sl_slice key, struct sl_slice value)
 {
@@ -94,8 +102,10 @@ static int position_look_each(void *user, struct sl_slice key, struct sl_slice v
         strcmp(found.id, look->want.id) != 0 || strcmp(found.topic, look->want.topic) != 0)
         return 0;
     for (uint32_t s = 0; s < look->slot->sinks_count; s++) {
-        const char *name = look->slot->topology->components[look->slot->sinks[s].component].name;
-        if (strcmp(found.sink, name) != 0)
+        const char *name = look->slot->sinks[s].name, *was = position_was(&look->slot->sinks[s]);
+        if (name == NULL || strcmp(found.sink, name) != 0)
+            name = was;
+        if (name == NULL || strcmp(found.sink, name) != 0)
             continue;
         look->marks[look->count].sink = name;
         if (sl_mark_scan(value, &look->marks[look->count].mark, &incarnation) == 0)
@@ -104,11 +114,15 @@ static int position_look_each(void *user, struct sl_slice key, struct sl_slice v
     return 0;
 }
 
-static const struct sl_mark *position_find(const struct sl_named_mark *marks, uint32_t count, const char *sink)
+/* Marks under the name that the sink had before (`was:`) are its own, where there are none under the new one. */
+static const struct sl_mark *position_find(const struct sl_named_mark *marks, uint32_t count, const struct sl_slot_sink *sink)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (strcmp(marks[i].sink, sink) == 0)
-            return &marks[i].mark;
+    const char *names[] = {sink->name, position_was(sink)};
+
+    for (int n = 0; n < 2; n++)
+        for (uint32_t i = 0; names[n] != NULL && i < count; i++)
+            if (strcmp(marks[i].sink, names[n]) == 0)
+                return &marks[i].mark;
     return NULL;
 }
 
@@ -159,12 +173,11 @@ static void position_place(struct sl_slot *slot, const struct sl_slot_source *so
     partition->next = UINT64_MAX;
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_position *position = &slot->sinks[s].positions[partition->index];
-        const char *name = slot->topology->components[slot->sinks[s].component].name;
-        const struct sl_mark *mark = position_find(marks, count, name);
+        const struct sl_mark *mark = position_find(marks, count, &slot->sinks[s]);
         struct sl_mark at = {start, UINT64_MAX, 0, 0};
         if (mark != NULL)
             at = *mark;
-        *position = (struct sl_position){at, at, at, at, UINT32_MAX, UINT32_MAX, false, mark == NULL};
+        *position = (struct sl_position){at, at, at, at, UINT32_MAX, UINT32_MAX, false, mark == NULL || position_was(&slot->sinks[s]) != NULL};
         if (source->sinks[s] && at.next < partition->next)
             partition->next = at.next;
     }
@@ -185,8 +198,8 @@ int sl_slot_assign(struct sl_slot *slot, void *source, const char *topic, const 
         if (slot->sources[i].self == source)
             from = &slot->sources[i];
     assert(from != NULL);
-    partition = position_new(slot, slot->topology->components[from->component].name, topic, id);
-    look.marks = calloc(slot->sinks_count + 1, sizeof(*look.marks));
+    partition = position_new(slot, from->of->conf.name, topic, id);
+    look.marks = calloc(2 * slot->sinks_count + 1, sizeof(*look.marks)); /* under either name */
     if (partition == NULL || look.marks == NULL) {
         free(look.marks);
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for partition %s of %s", id, topic);
@@ -305,7 +318,7 @@ uint64_t sl_slot_lowest(const struct sl_slot *slot, uint32_t partition, bool req
 
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         uint64_t next;
-        if (!source->sinks[s] || (required_only && !slot->sinks[s].common->required))
+        if (!source->sinks[s] || (required_only && (slot->sinks[s].now.common == NULL || !slot->sinks[s].now.common->required)))
             continue;
         next = which(&slot->sinks[s].positions[partition]);
         lowest = next < lowest ? next : lowest;
@@ -345,23 +358,39 @@ static void position_seek(struct sl_slot *slot, struct sl_partition *partition)
     }
 }
 
+/* Where the sink reads again from. What a running commit has sealed is not lost: it is either committed or abandoned by flush.c; nor is
+ * what an earlier instance of a flushed sink still has. */
+static const struct sl_mark *position_back(const struct sl_slot_sink *sink, const struct sl_partition *partition)
+{
+    const struct sl_position *position = &sink->positions[partition->index];
+    const struct sl_leaving *leaving = sink->leaving;
+
+    if (leaving != NULL && leaving->was.flushed && partition->index < leaving->cap &&
+        leaving->assignment[partition->index] == partition->assignment)
+        return &leaving->upto[partition->index];
+    return sink->sealed ? &position->sealed : &position->done;
+}
+
 void sl_slot_rewind(struct sl_slot *slot, uint32_t sink_index, const struct sl_err *why)
 {
     struct sl_slot_sink *sink = &slot->sinks[sink_index];
-    const struct sl_component *component = &slot->topology->components[sink->component];
 
     if (why != NULL) {
         struct sl_err said = *why;
-        (void)sl_while(&said, "topology %s: sink %s", slot->topology->name, component->name);
+        (void)sl_while(&said, "topology %s: sink %s", slot->topology->name, sink->name);
         sl_slot_log(slot, &said, "sink failed; reading again from its mark");
     }
     slot->rewinds++;
-    sink->backoff_ns = sink->backoff_ns == 0 ? sink->common->backoff_min_ns : sink->backoff_ns * 2;
-    if (sink->backoff_ns > sink->common->backoff_max_ns)
-        sink->backoff_ns = sink->common->backoff_max_ns;
-    slot->paused_until_ns = slot->now_ns + sink->backoff_ns;
+    if (sink->now.common != NULL) {
+        sink->backoff_ns = sink->backoff_ns == 0 ? sink->now.common->backoff_min_ns : sink->backoff_ns * 2;
+        if (sink->backoff_ns > sink->now.common->backoff_max_ns)
+            sink->backoff_ns = sink->now.common->backoff_max_ns;
+        slot->paused_until_ns = slot->now_ns + sink->backoff_ns;
+    }
     sl_slot_tickets_drop(slot, sink_index, UINT32_MAX);
-    if (sink_index == slot->dead_sink && sink->flushed)
+    if (sink->leaving != NULL)
+        sink->leaving->over = !sink->leaving->was.flushed;
+    if (sl_slot_is_letters(slot, sink_index) && sink->now.flushed && sink->leaving == NULL)
         sl_slot_refuse_lost(slot, false);
     sl_ledger_fini(&sink->open);
     (void)sl_ledger_init(&sink->open);
@@ -371,8 +400,7 @@ void sl_slot_rewind(struct sl_slot *slot, uint32_t sink_index, const struct sl_e
         struct sl_partition *partition = slot->partitions[p];
         if (partition == NULL || !sl_slot_source_of(slot, partition)->sinks[sink_index])
             continue;
-        /* what a running commit has sealed is not lost: it is either committed or abandoned by flush.c */
-        sink->positions[p].taken = sink->sealed ? sink->positions[p].sealed : sink->positions[p].done;
+        sink->positions[p].taken = *position_back(sink, partition);
         if (partition->held == NULL && !slot->revoking[p])
             position_seek(slot, partition);
     }

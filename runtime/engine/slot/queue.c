@@ -63,7 +63,7 @@ static int queue_open(struct sl_queue *queue, struct sl_err *err)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for a queue");
     if (sl_spool_topic(slot->shared->spool, topic, slot->shared->slots, &queue->topic, err) != 0 || queue_parts_open(queue, err) != 0)
         return sl_while(err, "queue");
-    sl_spool_queue(queue->topic, queue->sink->common->queue_bytes);
+    sl_spool_queue(queue->topic, queue->sink->now.common->queue_bytes);
     return 0;
 }
 
@@ -104,8 +104,8 @@ int sl_slot_queue_open(struct sl_slot *slot, uint32_t sink_index, struct sl_err 
     queue->slot = slot;
     queue->sink = sink;
     queue->sink_index = sink_index;
-    queue->name = slot->topology->components[sink->component].name;
-    queue->window_bytes = slot->components[sink->component].api.share_bytes * 2; /* two thirds are its, see slot_share */
+    queue->name = sink->name;
+    queue->window_bytes = sink->now.of->api.share_bytes * 2; /* two thirds are its, see slot_share */
     queue->progress_ns = slot->now_ns;
     sink->queue = queue;
     return queue_open(queue, err) == 0 ? 0 : sl_while(err, "sink %s", queue->name);
@@ -115,6 +115,54 @@ void sl_slot_queues_fini(struct sl_slot *slot)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++)
         slot->sinks[s].queue = queue_free(slot->sinks[s].queue);
+}
+
+void sl_slot_queue_move(struct sl_slot *slot, uint32_t sink_index)
+{
+    struct sl_slot_sink *sink = &slot->sinks[sink_index];
+    struct sl_queue *queue = sink->queue;
+
+    queue->name = sink->name;
+    queue->window_bytes = sink->now.of->api.share_bytes * 2;
+    queue->dead = false; /* it said that for the settings it had */
+    queue->retry_at_ns = queue->backoff_ns = 0;
+    sl_spool_queue(queue->topic, sink->now.common->queue_bytes);
+}
+
+void sl_slot_queue_end(struct sl_slot *slot, uint32_t sink_index)
+{
+    slot->sinks[sink_index].queue = queue_free(slot->sinks[sink_index].queue);
+}
+
+static bool queue_is_empty(const struct sl_queue *queue);
+
+static uint64_t queue_out(const struct sl_queue_list *list)
+{
+    uint64_t out = 0;
+
+    for (const struct sl_queue_entry *entry = list->first; entry != NULL; entry = entry->next)
+        out += entry->out;
+    return out;
+}
+
+uint64_t sl_slot_queue_out_count(const struct sl_slot *slot, uint32_t sink_index)
+{
+    const struct sl_queue *queue = slot->sinks[sink_index].queue;
+    uint64_t out = queue_out(&queue->memory);
+
+    for (uint32_t p = 0; p < queue->parts_count; p++)
+        out += queue_out(&queue->parts[p].disk);
+    return out;
+}
+
+bool sl_slot_queue_is_empty(const struct sl_slot *slot, uint32_t sink_index)
+{
+    return queue_is_empty(slot->sinks[sink_index].queue);
+}
+
+bool sl_slot_queue_is_out(const struct sl_slot *slot, uint32_t sink_index)
+{
+    return sl_slot_queue_out_count(slot, sink_index) > 0;
 }
 
 /* ---- queues of sinks that are no more ---- */
@@ -253,7 +301,7 @@ static void queue_age(struct sl_queue *queue, uint64_t *wake_ns)
 {
     const struct sl_queue_entry *oldest = queue->memory.first;
 
-    if (oldest == NULL || queue->sink->common->required || queue->spill || queue->writing)
+    if (oldest == NULL || queue->sink->now.common->required || queue->spill || queue->writing)
         return;
     if (queue->slot->now_ns >= oldest->at_ns + QUEUE_SPILL_NS)
         sl_queue_spill(queue);
@@ -303,7 +351,7 @@ bool sl_slot_queue_is_dead(const struct sl_slot *slot, uint32_t sink_index)
 void sl_slot_queues_spill(struct sl_slot *slot)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (slot->sinks[s].queue != NULL && !slot->sinks[s].common->required)
+        if (slot->sinks[s].queue != NULL && !slot->sinks[s].now.common->required)
             sl_queue_spill(slot->sinks[s].queue);
 }
 
@@ -364,7 +412,7 @@ bool sl_slot_queues_out(struct sl_slot *slot, uint64_t *wake_ns)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_queue *queue = slot->sinks[s].queue;
-        if (queue == NULL || queue->sink->common->required)
+        if (queue == NULL || queue->sink->now.common->required)
             continue; /* a required one: its tickets say it */
         if (queue_waits(queue, wake_ns)) {
             (void)snprintf(slot->waits_for, sizeof(slot->waits_for), "sink %s to take %llu records", queue->name,
@@ -386,7 +434,7 @@ void sl_slot_queues_say(struct sl_slot *slot)
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         const struct sl_queue *queue = slot->sinks[s].queue;
         struct sl_err err;
-        if (queue == NULL || queue->sink->common->required || queue_records(queue) == 0)
+        if (queue == NULL || queue->sink->now.common->required || queue_records(queue) == 0)
             continue;
         (void)sl_fail(&err, SL_E_STOPPED, SL_REMEDY_RETRY, 0, "topology %s: %llu records wait in the queue of sink %s for the next start",
                       slot->topology->name, (unsigned long long)queue_records(queue), queue->name);
@@ -410,7 +458,7 @@ static int64_t queue_oldest(const struct sl_queue *queue)
 void sl_slot_queue_status(const struct sl_slot *slot, uint32_t sink_index, struct sl_slot_queue_status *ret_status)
 {
     const struct sl_queue *queue = slot->sinks[sink_index].queue;
-    struct sl_slot_queue_status status = {.component = queue->sink->component, .records = queue_records(queue), .lost = queue->lost};
+    struct sl_slot_queue_status status = {.component = queue->sink->now.component, .records = queue_records(queue), .lost = queue->lost};
     int64_t oldest_unix_ms = queue_oldest(queue), now_unix_ms = slot->env.unix_ms(slot->env.user);
 
     (void)queue_records_on_disk(queue, &status.bytes);

@@ -31,7 +31,7 @@ static void answer_again(struct sl_queue *queue, struct sl_queue_entry *entry, u
 
 void sl_queue_back_off(struct sl_queue *queue, const struct sl_err *why)
 {
-    const struct sl_sink_common *common = queue->sink->common;
+    const struct sl_sink_common *common = queue->sink->now.common;
     const struct sl_env *env = &queue->slot->env;
     uint64_t pause_ns;
 
@@ -71,7 +71,7 @@ void sl_queue_sink_failed(struct sl_queue *queue, const struct sl_err *why)
         return;
     queue->why = *why;
     (void)sl_while(&queue->why, "topology %s: sink %s", slot->topology->name, queue->name);
-    if (queue->sink->common->required) {
+    if (queue->sink->now.common->required) {
         sl_slot_fail(slot, &queue->why);
         return;
     }

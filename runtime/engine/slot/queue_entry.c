@@ -189,7 +189,7 @@ void sl_queue_cells_free(struct sl_queue *queue, struct sl_queue_entry *entry)
 void sl_queue_account(struct sl_queue *queue, struct sl_queue_entry *entry, uint32_t row, enum sl_fate fate)
 {
     struct sl_queue_cell *cell = &entry->cells[row];
-    struct sl_ledger_row *to = sl_ledger_row(&queue->slot->ledger, queue->sink->component, cell->service, cell->level);
+    struct sl_ledger_row *to = sl_ledger_row(&queue->slot->ledger, queue->sink->now.component, cell->service, cell->level);
 
     if (to == NULL) /* no memory: the counters are too low from here on */
         return;
@@ -295,7 +295,7 @@ bool sl_queue_entry_is_over(const struct sl_queue *queue, const struct sl_queue_
 
 struct sl_queue_columns sl_queue_columns_of(const struct sl_queue *queue)
 {
-    const struct sl_slot_component *component = &queue->slot->components[queue->sink->component];
+    const struct sl_slot_component *component = queue->sink->now.of;
 
-    return (struct sl_queue_columns){component->columns, component->columns_count, queue->slot->paths};
+    return (struct sl_queue_columns){component->columns, component->columns_count, queue->slot->plan->paths};
 }

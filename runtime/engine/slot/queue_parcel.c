@@ -109,7 +109,7 @@ static int parcel_columns(const struct sl_queue *queue, const struct sl_queue_ru
 {
     struct sl_queue_columns columns = sl_queue_columns_of(queue);
 
-    decoded->columns_count = queue->slot->paths_count;
+    decoded->columns_count = queue->slot->plan->paths_count;
     decoded->columns = sl_arena_alloc(arena, (decoded->columns_count + 1) * sizeof(*decoded->columns));
     if (decoded->columns == NULL)
         return -1;
@@ -219,7 +219,7 @@ int sl_queue_submit(struct sl_queue *queue, const struct sl_queue_run *run)
     parcel.view = &view;
     parcel.first = batch->first;
     parcel.next = batch->next;
-    if (queue->sink->kind->submit(queue->sink->self, &parcel, &err) != 0) /* the entry may be gone: all answered */
+    if (queue->sink->now.kind->submit(queue->sink->now.self, &parcel, &err) != 0) /* the entry may be gone: all answered */
         sl_queue_sink_failed(queue, &err);
     return 0;
 }

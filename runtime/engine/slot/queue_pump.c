@@ -28,8 +28,8 @@ bool sl_queue_sink_takes(const struct sl_queue *queue)
 {
     const struct sl_slot_sink *sink = queue->sink;
 
-    return !queue->dead && queue->slot->now_ns >= queue->retry_at_ns &&
-           (sink->kind->credit == NULL || sink->kind->credit(sink->self) > 0);
+    return !queue->dead && sink->leaving == NULL && queue->slot->now_ns >= queue->retry_at_ns &&
+           (sink->now.kind->credit == NULL || sink->now.kind->credit(sink->now.self) > 0);
 }
 
 /* ---- what is in memory ---- */
@@ -154,7 +154,7 @@ static int pump_read(struct sl_queue *queue, struct sl_queue_part *part, struct 
 static bool pump_is_old(const struct sl_queue *queue, const struct pump_load *load, uint32_t i)
 {
     const struct sl_env *env = &queue->slot->env;
-    int64_t age_ms = (int64_t)(queue->sink->common->queue_age_ns / 1000000);
+    int64_t age_ms = (int64_t)(queue->sink->now.common->queue_age_ns / 1000000);
 
     return age_ms > 0 && load->batch.append_unix_ms[i] < env->unix_ms(env->user) - age_ms;
 }

@@ -224,7 +224,7 @@ void sl_queue_spill(struct sl_queue *queue)
 /* The bytes are on disk: the copy in memory goes, and with it all that the pump can make again. */
 static void written_entry(struct sl_queue *queue, struct sl_queue_part *own, struct sl_queue_entry *entry, uint64_t first)
 {
-    bool required = queue->sink->common->required;
+    bool required = queue->sink->now.common->required;
 
     for (uint32_t row = 0; row < entry->count; row++)
         if (!sl_queue_bit(entry->done_bits, row) && !entry->cells[row].deferred)
@@ -318,7 +318,7 @@ static int take_copy(struct sl_queue *queue, struct sl_queue_entry *entry, const
     }
     to = entry->rows;
     for (uint32_t i = 0; i < parcel->count; i++)
-        to = sl_queue_row_put(&columns, parcel->view, &parcel->items[i], queue->sink->common->required, to);
+        to = sl_queue_row_put(&columns, parcel->view, &parcel->items[i], queue->sink->now.common->required, to);
     memset(to, 0, SL_PAD);
     assert(to == entry->rows + bytes);
     entry->bytes += bytes + (entry->count + 1) * sizeof(uint32_t);
@@ -353,7 +353,7 @@ static void take_direct(struct sl_queue *queue, struct sl_queue_entry *entry, co
         items[i].ref = (struct sl_ref){entry->id, (uint16_t)i};
         sl_queue_row_out(entry, i);
     }
-    if (queue->sink->kind->submit(queue->sink->self, parcel, &err) != 0) /* the entry may be gone: all answered */
+    if (queue->sink->now.kind->submit(queue->sink->now.self, parcel, &err) != 0) /* the entry may be gone: all answered */
         sl_queue_sink_failed(queue, &err);
 }
 
@@ -378,7 +378,7 @@ int sl_slot_queue_take(struct sl_slot *slot, uint32_t sink_index, const struct s
     bool direct = !sl_queue_behind(queue) && sl_queue_sink_takes(queue);
     struct sl_queue_entry *entry;
 
-    if (!direct && queue->sink->common->queue_lose && sl_spool_has_no_room(queue->topic)) {
+    if (!direct && queue->sink->now.common->queue_lose && sl_spool_has_no_room(queue->topic)) {
         take_say_full(queue, "records are lost (queue.then: lose)");
         queue->lost += parcel->count;
         *ret_taken = SL_LIVE;
@@ -415,7 +415,7 @@ bool sl_slot_queue_takes(struct sl_slot *slot, uint32_t sink_index)
 
     if (room)
         queue->full_said = false;
-    else if (queue->sink->common->queue_lose)
+    else if (queue->sink->now.common->queue_lose)
         return true; /* what comes is lost: reading need not wait */
     if (!room && (queue->spill || queue->writing)) {
         take_say_full(queue, "reading waits (queue.then: block)");

@@ -25,7 +25,8 @@ struct recover_list {
     struct sl_slot *slot;
     struct recover_part *items;
     uint32_t count, cap;
-    char (*zones)[33]; /* by sink, empty: none yet */
+    char (*zones)[33];     /* by sink, empty: none yet */
+    char (*zones_was)[33]; /* under the name that it had before */
     bool failed;
 };
 
@@ -62,14 +63,22 @@ static bool recover_is_apart(const struct sl_slot *slot)
     return slot->shared->replay && sl_replay_is_apart(slot->topology);
 }
 
+static bool recover_is_was(const struct sl_slot_sink *sink, const char *name)
+{
+    return sink->now.common->was != NULL && strcmp(sink->now.common->was, name) == 0;
+}
+
 static void recover_zone(struct recover_list *list, const struct sl_commit_key *found, struct sl_slice value)
 {
     const struct sl_slot *slot = list->slot;
 
     for (uint32_t s = 0; s < slot->sinks_count && value.bytes == 32; s++)
-        if (strcmp(found->group, sl_slot_group(slot)) == 0 &&
-            strcmp(slot->topology->components[slot->sinks[s].component].name, found->sink) == 0)
+        if (strcmp(found->group, sl_slot_group(slot)) != 0)
+            continue;
+        else if (strcmp(slot->sinks[s].name, found->sink) == 0)
             memcpy(list->zones[s], value.data, value.bytes);
+        else if (recover_is_was(&slot->sinks[s], found->sink))
+            memcpy(list->zones_was[s], value.data, value.bytes);
 }
 
 static int recover_each(void *user, struct sl_slice key, struct sl_slice value)
@@ -92,7 +101,7 @@ static int recover_each(void *user, struct sl_slice key, struct sl_slice value)
         return 0;
     memcpy(part.node, found.node, strlen(found.node) + 1);
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
-        if (strcmp(slot->topology->components[slot->sinks[s].component].name, found.sink) != 0)
+        if (strcmp(slot->sinks[s].name, found.sink) != 0 && !recover_is_was(&slot->sinks[s], found.sink))
             continue;
         part.sink = s;
         part.part = found.part;
@@ -123,8 +132,8 @@ static void recover_foreign(struct sl_slot *slot, const struct recover_part *par
     const struct sl_slot_sink *sink = &slot->sinks[part->sink];
     struct sl_err err = {0};
 
-    if (sink->kind->holds == NULL || sink->kind->holds(sink->self, entry) != 1 ||
-        sink->kind->redo(sink->self, entry, &err) == 0)
+    if (sink->now.kind->holds == NULL || sink->now.kind->holds(sink->now.self, entry) != 1 ||
+        sink->now.kind->redo(sink->now.self, entry, &err) == 0)
         return;
     (void)sl_while(&err, "topology %s: publishing flush %llu of node %s", slot->topology->name, (unsigned long long)part->number,
                    part->node);
@@ -138,7 +147,7 @@ static int recover_redo(struct sl_slot *slot, const struct recover_part *parts, 
     struct sl_buf entry = {0};
     int status = 0;
 
-    if (sink->kind->redo == NULL)
+    if (sink->now.kind->redo == NULL)
         return 0;
     for (uint32_t i = 0; i < count; i++)
         sl_buf_append(&entry, parts[i].bytes, parts[i].bytes_count);
@@ -154,7 +163,7 @@ static int recover_redo(struct sl_slot *slot, const struct recover_part *parts, 
     else if (sl_buf_failed(&entry))
         status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a flush entry");
     else
-        status = sink->kind->redo(sink->self, (struct sl_slice){sl_buf_str(&entry), (uint32_t)entry.bytes}, err);
+        status = sink->now.kind->redo(sink->now.self, (struct sl_slice){sl_buf_str(&entry), (uint32_t)entry.bytes}, err);
     sl_buf_fini(&entry);
     for (uint32_t i = 0; status == 0 && i < count; i++) {
         sl_buf_append(&slot->commit.tombstones, &parts[i].key_bytes, sizeof(parts[i].key_bytes));
@@ -183,7 +192,7 @@ static int recover_flushes(struct sl_slot *slot, struct recover_list *list, stru
 /* The zone was made by the topology's own commits; its folders hold it (rule C6), and the topology's start compares them. */
 static int recover_zone_known(const struct sl_slot_sink *sink, char zone[33], struct sl_err *err)
 {
-    int found = sink->kind->zone_known == NULL ? 0 : sink->kind->zone_known(sink->self, zone, err);
+    int found = sink->now.kind->zone_known == NULL ? 0 : sink->now.kind->zone_known(sink->now.self, zone, err);
 
     if (found < 0)
         return found;
@@ -192,19 +201,32 @@ static int recover_zone_known(const struct sl_slot_sink *sink, char zone[33], st
                                 "there is no landing zone yet; let the topology run once before letters are replayed into it");
 }
 
+/* The first commit writes the zone under the new name. */
+static void recover_renamed(struct sl_slot *slot, uint32_t s, struct recover_list *list)
+{
+    char text[SL_COMMIT_KEY_BYTES];
+    struct sl_commit_key key = {.kind = SL_KEY_ZONE, .group = sl_slot_group(slot), .sink = slot->sinks[s].name};
+
+    memcpy(list->zones[s], list->zones_was[s], sizeof(list->zones[s]));
+    sl_slot_commit_later(slot, (struct sl_slice){text, (uint32_t)sl_commit_key_print(&key, text)}, (struct sl_slice){list->zones[s], 32});
+}
+
 static int recover_zones(struct sl_slot *slot, struct recover_list *list, struct sl_err *err)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         const struct sl_slot_sink *sink = &slot->sinks[s];
-        const char *name = slot->topology->components[sink->component].name;
+        const char *name = sink->name;
         uint64_t random[2] = {slot->zone_random[0] + s, slot->zone_random[1] ^ s};
-        if (!sink->needs_zone)
+        if (!sink->now.needs_zone)
             continue;
+        if (list->zones[s][0] == '\0' && list->zones_was[s][0] != '\0')
+            recover_renamed(slot, s, list);
         if (list->zones[s][0] == '\0' && recover_is_apart(slot) && recover_zone_known(sink, list->zones[s], err) != 0)
             return sl_while(err, "sink %s", name);
         if ((list->zones[s][0] == '\0' && sl_domain_zone(slot->domain, sl_slot_group(slot), name, random, list->zones[s], err) != 0) ||
-            sink->kind->zone(sink->self, list->zones[s], err) != 0)
+            sink->now.kind->zone(sink->now.self, list->zones[s], err) != 0)
             return sl_while(err, "sink %s", name);
+        memcpy(slot->sinks[s].zone, list->zones[s], sizeof(slot->sinks[s].zone));
     }
     return 0;
 }
@@ -212,8 +234,9 @@ static int recover_zones(struct sl_slot *slot, struct recover_list *list, struct
 /* The commit record is read once: a scan of the commit topic takes long. */
 static int recover_all(struct sl_slot *slot, struct sl_err *err)
 {
-    struct recover_list list = {.slot = slot, .zones = calloc(slot->sinks_count + 1, sizeof(*list.zones))};
-    int status = list.zones == NULL ? sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for zones") : 0;
+    struct recover_list list = {.slot = slot, .zones = calloc(slot->sinks_count + 1, sizeof(*list.zones)),
+                                .zones_was = calloc(slot->sinks_count + 1, sizeof(*list.zones_was))};
+    int status = list.zones == NULL || list.zones_was == NULL ? sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for zones") : 0;
 
     if (status == 0)
         status = sl_domain_warm(slot->domain, err);
@@ -231,6 +254,7 @@ static int recover_all(struct sl_slot *slot, struct sl_err *err)
     }
     free(list.items);
     free(list.zones);
+    free(list.zones_was);
     return status;
 }
 

@@ -27,7 +27,7 @@ static struct sl_slice refuse_copy(char **at, struct sl_slice from)
 /* The ledger took it for delivered. */
 static void refuse_account(struct sl_slot *slot, uint32_t sink, const struct sl_refused *record)
 {
-    struct sl_ledger_row *row = sl_ledger_row(&slot->ledger, slot->sinks[sink].component, record->service, record->level);
+    struct sl_ledger_row *row = sl_ledger_row(&slot->ledger, slot->sinks[sink].now.component, record->service, record->level);
 
     if (slot->sinks[sink].queue != NULL) /* counts what it is told of, at the end */
         return;
@@ -37,13 +37,23 @@ static void refuse_account(struct sl_slot *slot, uint32_t sink, const struct sl_
     }
 }
 
+bool sl_slot_is_letters(const struct sl_slot *slot, uint32_t sink)
+{
+    return sink == slot->letters_sink;
+}
+
 static uint32_t refuse_sink_of(const struct sl_slot *slot, const void *self)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (slot->sinks[s].self == self)
+        if (slot->sinks[s].now.self == self || (slot->sinks[s].leaving != NULL && slot->sinks[s].leaving->was.self == self))
             return s;
     assert(!"a record refused by no sink");
     return 0;
+}
+
+static bool refuse_drops(const struct sl_slot_sink *sink, const void *self)
+{
+    return sink->now.self == self ? sink->now.common->refused_drop : sink->leaving->was.common->refused_drop;
 }
 
 void sl_slot_refused(struct sl_slot *slot, void *self, const struct sl_refused *record, const struct sl_err *why)
@@ -53,7 +63,7 @@ void sl_slot_refused(struct sl_slot *slot, void *self, const struct sl_refused *
     char *at;
 
     assert(slot->magic == SL_SLOT_MAGIC);
-    if (slot->sinks[sink].common->refused_drop) {
+    if (refuse_drops(&slot->sinks[sink], self)) {
         refuse_account(slot, sink, record);
         sl_slot_done(slot, self, &record->ref, 1, SL_REFUSED, why);
         free(refusal);
@@ -77,7 +87,7 @@ void sl_slot_refused(struct sl_slot *slot, void *self, const struct sl_refused *
 static void refuse_account_letter(struct sl_slot *slot, struct sl_refusal *refusal)
 {
     struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
-    struct sl_ledger_row *row = sl_ledger_row(dead->flushed ? &dead->open : &slot->ledger, dead->component, refusal->record.service,
+    struct sl_ledger_row *row = sl_ledger_row(dead->now.flushed ? &dead->open : &slot->ledger, dead->now.component, refusal->record.service,
                                               refusal->record.level);
 
     if (!refusal->accounted)
@@ -109,13 +119,13 @@ static int refuse_letter(struct sl_slot *slot, const struct sl_refusal *refusal,
     if (sl_view_all(&view, &batch, &decoded) != 0)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a dead letter");
     slot->dead_count = 0;
-    if (sl_slot_dead(slot, &batch, 0, slot->sinks[refusal->sink].component, refusal->reason) != 0 ||
+    if (sl_slot_dead(slot, &batch, 0, slot->sinks[refusal->sink].now.component, refusal->reason) != 0 ||
         sl_slot_letters(slot, 0, slot->items) != 1)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a dead letter");
     slot->items[0].ref.ticket = UINT32_MAX; /* of no ticket: nobody waits for this answer */
     parcel.view = &view;
     parcel.bytes = slot->items[0].body.bytes;
-    if (dead->kind->submit(dead->self, &parcel, err) != 0)
+    if (dead->now.kind->submit(dead->now.self, &parcel, err) != 0)
         return -(int)err->code;
     dead->open_items += 2;
     return 0;
@@ -125,7 +135,7 @@ static void refuse_done(struct sl_slot *slot, struct sl_refusal *refusal, enum s
 {
     if (outcome == SL_ACK)
         outcome = SL_REFUSED; /* its letter is durable */
-    sl_slot_done(slot, slot->sinks[refusal->sink].self, &refusal->record.ref, 1, outcome, NULL);
+    sl_slot_done(slot, slot->sinks[refusal->sink].now.self, &refusal->record.ref, 1, outcome, NULL);
     free(refusal);
 }
 
@@ -148,6 +158,10 @@ void sl_slot_refuse_turn(struct sl_slot *slot, uint64_t *wake_ns)
 {
     struct sl_slot_sink *dead = &slot->sinks[slot->dead_sink];
 
+    /* letters that the dead letters' sink before a swap still holds are told apart from new ones by there being no new ones */
+    if (dead->leaving != NULL || (slot->letters_sink != slot->dead_sink && (slot->letters_open != NULL || slot->letters_sealed != NULL)))
+        return;
+    slot->letters_sink = slot->dead_sink;
     while (slot->refusals != NULL) {
         struct sl_refusal *refusal = slot->refusals;
         const struct sl_partition *partition;
@@ -159,15 +173,15 @@ void sl_slot_refuse_turn(struct sl_slot *slot, uint64_t *wake_ns)
             continue;
         }
         if (refuse_letter(slot, refusal, partition, &err) != 0) {
-            if (dead->flushed)
-                dead->kind->abandon(dead->self, NULL);
+            if (dead->now.flushed)
+                dead->now.kind->abandon(dead->now.self, NULL);
             refuse_done(slot, refusal, SL_RETRY);
             sl_slot_rewind(slot, slot->dead_sink, &err);
             return;
         }
         *wake_ns = 0; /* the letters' sink has yet to say when it wants its turn */
         refuse_account_letter(slot, refusal);
-        if (!dead->flushed) {
+        if (!dead->now.flushed) {
             refuse_done(slot, refusal, SL_ACK);
             continue;
         }

@@ -263,7 +263,7 @@ int sl_slot_replay_begin(struct sl_slot *slot, struct sl_batch *batch, struct sl
     replay->decoded = sl_slice_is(way, "1");
     replay->stage = stage.bytes == 0 ? UINT32_MAX : replay_find(slot->topology, stage);
     replay->source = source.bytes == 0 ? UINT32_MAX : replay_find(slot->topology, source);
-    if (replay->source == UINT32_MAX || slot->past[replay->source] == NULL || replay->stage == UINT32_MAX ||
+    if (replay->source == UINT32_MAX || slot->topology->components[replay->source].role != SL_PAST || replay->stage == UINT32_MAX ||
         !replay_reaches(slot->topology, replay->source, replay->stage, UINT32_MAX) ||
         replay_around(slot->topology, replay->source, replay->stage) != UINT32_MAX)
         replay->stage = UINT32_MAX; /* the topology is another one by now: they become letters again */

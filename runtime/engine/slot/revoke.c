@@ -6,8 +6,8 @@
 
 #include "runtime/engine/slot/slot_private.h"
 
-void sl_slot_revoke(struct sl_slot *slot, struct sl_partition *const *partitions, uint32_t count, bool commit,
-                    void (*done)(void *user), void *user)
+static struct sl_revoke *revoke_add(struct sl_slot *slot, struct sl_partition *const *partitions, uint32_t count, bool commit,
+                                    void (*done)(void *user), void *user)
 {
     struct sl_revoke *revoke = calloc(1, sizeof(*revoke) + count * sizeof(struct sl_partition *));
     struct sl_revoke **last = &slot->revokes;
@@ -17,7 +17,7 @@ void sl_slot_revoke(struct sl_slot *slot, struct sl_partition *const *partitions
         struct sl_err err;
         (void)sl_fail(&err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "topology %s: no memory to give up partitions", slot->topology->name);
         sl_slot_fail(slot, &err);
-        return;
+        return NULL;
     }
     revoke->partitions = (struct sl_partition **)(revoke + 1);
     revoke->count = count;
@@ -32,6 +32,39 @@ void sl_slot_revoke(struct sl_slot *slot, struct sl_partition *const *partitions
     while (*last != NULL)
         last = &(*last)->next;
     *last = revoke;
+    return revoke;
+}
+
+void sl_slot_revoke(struct sl_slot *slot, struct sl_partition *const *partitions, uint32_t count, bool commit,
+                    void (*done)(void *user), void *user)
+{
+    (void)revoke_add(slot, partitions, count, commit, done, user);
+}
+
+void sl_slot_revoke_closing(struct sl_slot *slot, void *self, struct sl_partition *const *partitions, uint32_t count)
+{
+    struct sl_revoke *revoke = revoke_add(slot, partitions, count, true, NULL, NULL);
+
+    if (revoke != NULL)
+        revoke->closing = self;
+}
+
+/* The source still knows its partitions when it closes. */
+static void revoke_close(struct sl_slot *slot, void *self)
+{
+    for (uint32_t i = 0; i < slot->sources_count; i++) {
+        struct sl_slot_source *source = &slot->sources[i];
+        if (source->self != self)
+            continue;
+        if (source->opened)
+            source->kind->close(source->self);
+        free(source->sinks);
+        (void)sl_slot_component_free(source->of);
+        memmove(source, source + 1, (--slot->sources_count - i) * sizeof(*source));
+        slot->source_next = 0;
+        slot->leaving--;
+        return;
+    }
 }
 
 /* A flushed sink that still holds records of a partition that leaves cannot tell them from the others in its files. */
@@ -49,16 +82,24 @@ static void revoke_finish(struct sl_slot *slot, struct sl_revoke *revoke)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_slot_sink *sink = &slot->sinks[s];
-        if (!sink->flushed || sink->open_items == 0 || !revoke_holds(sink, revoke))
+        bool leaves = sink->leaving != NULL && sink->leaving->was.flushed && sink->leaving->open_items > 0;
+        if (!sink->now.flushed || (sink->open_items == 0 && !leaves) || !revoke_holds(sink, revoke))
             continue;
-        sink->kind->abandon(sink->self, NULL);
-        sl_slot_rewind(slot, s, NULL);
+        if (leaves) {
+            sl_slot_leave_end(slot, s, true);
+        } else {
+            sink->now.kind->abandon(sink->now.self, NULL);
+            sl_slot_rewind(slot, s, NULL);
+        }
         sink->backoff_ns = 0;
     }
+    slot->revokes = revoke->next;
+    if (revoke->closing != NULL)
+        revoke_close(slot, revoke->closing);
     for (uint32_t i = 0; i < revoke->count; i++)
         sl_slot_release(slot, revoke->partitions[i]);
-    slot->revokes = revoke->next;
-    revoke->done(revoke->user);
+    if (revoke->done != NULL)
+        revoke->done(revoke->user);
     free(revoke);
 }
 

@@ -22,7 +22,10 @@ static struct sl_slot_component *slot_component(void *env)
 
 static uint64_t slot_api_now(void *env)
 {
-    return slot_component(env)->slot->now_ns;
+    const struct sl_slot_component *component = env;
+    const struct sl_env *outer = &component->slot->env;
+
+    return component->apart ? outer->now_ns(outer->user) : component->slot->now_ns;
 }
 
 static int64_t slot_api_unix(void *env)
@@ -111,7 +114,7 @@ struct sl_klog *sl_slot_klog(struct sl_slot *slot)
 
 const struct sl_topology *sl_slot_topology(const struct sl_slot *slot)
 {
-    return slot->topology;
+    return __atomic_load_n(&slot->topology, __ATOMIC_ACQUIRE); /* also asked from jobs, while a swap puts the next one there */
 }
 
 struct sl_spool *sl_slot_spool(struct sl_slot *slot)
@@ -139,8 +142,8 @@ uint64_t sl_slot_flush_number(struct sl_slot *slot)
 void sl_slot_want_flush(struct sl_slot *slot, void *self)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (slot->sinks[s].self == self)
-            slot->sinks[s].want_flush = true;
+        if (slot->sinks[s].now.self == self)
+            slot->sinks[s].want_flush = true; /* of one that leaves it is due anyway */
 }
 
 /* ---- open ---- */
@@ -150,37 +153,45 @@ static uint32_t slot_sinks_flushed(const struct sl_slot *slot)
     uint32_t count = 0;
 
     for (uint32_t s = 0; s < slot->sinks_count; s++)
-        count += slot->sinks[s].flushed;
+        count += slot->sinks[s].now.kind != NULL && slot->sinks[s].now.flushed;
     return count;
 }
 
 /* The memory of one instance (DESIGN.md 4.7): source queues 40 %, lanes and sink buffers 30 %, batches 20 %, the rest tables. */
-static uint64_t slot_share(const struct sl_slot *slot, const struct sl_component *component)
+static uint64_t slot_share(const struct sl_slot *slot, const struct sl_topology *topology, const struct sl_component *component)
 {
     uint64_t slot_bytes = slot->shared->memory_bytes / slot->shared->slots;
 
     switch (component->role) {
     case SL_SOURCE:
-        return slot_bytes * 40 / 100 / slot->topology->sources_count;
+        return slot_bytes * 40 / 100 / topology->sources_count;
     case SL_SINK:
-        return slot_bytes * 30 / 100 / slot->topology->sinks_count /
+        return slot_bytes * 30 / 100 / topology->sinks_count /
                (component->sink.when_full == SL_FULL_SPOOL ? 3 : 1); /* the rest is its queue's */
     case SL_OPERATOR:
-        return slot_bytes * 10 / 100 / slot->topology->operators_count;
+        return slot_bytes * 10 / 100 / topology->operators_count;
     case SL_PAST:
+    case SL_GONE:
         return 0;
     }
     return 0;
 }
 
-static void slot_component_init(struct sl_slot *slot, uint32_t index)
+struct sl_slot_component *sl_slot_component_new(struct sl_slot *slot, const struct sl_topology *topology, uint32_t index, void *component_shared)
 {
-    struct sl_slot_component *component = &slot->components[index];
-    const struct sl_component *conf = &slot->topology->components[index];
+    struct sl_slot_component *component = calloc(1, sizeof(*component));
     const struct sl_shared *shared = slot->shared;
+    const struct sl_component *conf;
 
+    if (component == NULL)
+        return NULL;
     component->slot = slot;
     component->index = index;
+    component->apart = true;
+    component->conf = topology->components[index];
+    component->conf.inputs = NULL;
+    component->conf.inputs_count = 0;
+    conf = &component->conf;
     component->api = (struct sl_api){
         .env = component,
         .fs = slot->env.fs,
@@ -196,31 +207,32 @@ static void slot_component_init(struct sl_slot *slot, uint32_t index)
         .log = slot_api_log,
         .node = shared->node,
         .data_dir = shared->data_dir,
-        .topology = slot->topology->name,
+        .topology = topology->name,
         .component = conf->name,
-        .base_dir = slot->topology->base_dir,
+        .base_dir = topology->base_dir,
         .epoch = shared->epoch,
         .slot = shared->replay && conf->role == SL_SOURCE ? 0 : slot->index, /* letters have one reader */
         .slots = shared->replay && conf->role == SL_SOURCE ? 1 : shared->slots,
-        .share_bytes = slot_share(slot, conf),
+        .share_bytes = slot_share(slot, topology, conf),
         .max_record_bytes = shared->max_record_bytes,
         .common = conf->role == SL_SINK ? &conf->sink : NULL,
-        .shared = shared->component_shared != NULL ? shared->component_shared[index] : NULL,
+        .shared = component_shared,
         .spool = shared->spool,
     };
+    return component;
 }
 
 static int slot_open(struct sl_slot *slot, struct sl_err *err)
 {
     const struct sl_topology *topology = slot->topology;
+    struct sl_plan *plan;
     bool kafka = false, own = false;
+    uint64_t wake_ns;
 
-    slot->components = calloc(topology->components_count, sizeof(*slot->components));
     slot->account = sl_account_new();
-    if (slot->components == NULL || slot->account == NULL || sl_ledger_init(&slot->ledger) != 0)
+    if (slot->account == NULL || sl_ledger_init(&slot->ledger) != 0)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", topology->name);
     for (uint32_t c = 0; c < topology->components_count; c++) {
-        slot_component_init(slot, c);
         if (topology->components[c].role != SL_SOURCE)
             continue;
         if (((const struct sl_source_kind *)topology->components[c].head)->flags & SL_SOURCE_KAFKA)
@@ -232,7 +244,10 @@ static int slot_open(struct sl_slot *slot, struct sl_err *err)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
                        "topology %s: kafka sources and sources of this process cannot be committed together; make it two topologies",
                        topology->name);
-    if (sl_slot_plan(slot, err) != 0)
+    if (slot->shared->replay && (slot->replay = calloc(1, sizeof(*slot->replay))) == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", topology->name);
+    plan = sl_plan_new(slot, topology, slot->shared->component_shared, NULL, NULL, slot->shared->generation, err);
+    if (plan == NULL || sl_slot_start(slot, plan, err) != 0)
         return -(int)err->code;
     if (!slot->shared->replay)
         sl_slot_queues_look(slot);
@@ -242,7 +257,7 @@ static int slot_open(struct sl_slot *slot, struct sl_err *err)
             return slot->domain == NULL ? sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", topology->name)
                                         : -(int)err->code;
     }
-    return sl_slot_open_sources(slot, err);
+    return sl_slot_sources_turn(slot, true, &wake_ns, err);
 }
 
 void sl_slot_use_consumer(struct sl_slot *slot, struct sl_klog *log, const struct sl_connection *connection,
@@ -255,8 +270,9 @@ void sl_slot_use_consumer(struct sl_slot *slot, struct sl_klog *log, const struc
     uint32_t timeout_ms = 10000;
 
     for (uint32_t s = 0; s < slot->sinks_count; s++) /* exactly-once records: twice the rhythm (rule C1) */
-        if (slot->sinks[s].flags & SL_SINK_NEEDS_KAFKA_COMMIT)
+        if (slot->sinks[s].now.flags & SL_SINK_NEEDS_KAFKA_COMMIT)
             timeout_ms = every_ms * 2 > 10000 ? (uint32_t)(every_ms * 2) : 20000;
+    slot->transactional = transactional;
     assert(slot->domain == NULL); /* one Kafka source a topology: `check` says so */
     slot->group = strdup(group);
     (void)snprintf(id, sizeof(id), "%s/%s/%u/0", group, slot->shared->node, slot->index);
@@ -315,20 +331,26 @@ static void slot_sinks_turn(struct sl_slot *slot, uint64_t *wake_ns)
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_slot_sink *sink = &slot->sinks[s];
         struct sl_err err = {0};
-        if (sink->kind->turn == NULL || sl_slot_queue_is_dead(slot, s) ||
-            sink->kind->turn(sink->self, slot->now_ns, wake_ns, &err) == 0)
+        if (sink->now.kind == NULL || sink->now.kind->turn == NULL || sl_slot_queue_is_dead(slot, s) ||
+            sink->now.kind->turn(sink->now.self, slot->now_ns, wake_ns, &err) == 0)
             continue;
         if (sink->queue != NULL) { /* its queue has what it lost */
             sl_slot_queue_failed(slot, s, &err);
             continue;
         }
+        if (sink->gone) { /* what it still had cannot be read again for it */
+            (void)sl_while(&err, "topology %s: sink %s", slot->topology->name, sink->name);
+            sl_slot_log(slot, &err, "a sink that was removed failed; what it had not delivered is given up");
+            sl_slot_tickets_drop(slot, s, UINT32_MAX);
+            continue;
+        }
         if (err.remedy == SL_REMEDY_HALT) {
-            (void)sl_while(&err, "topology %s: sink %s", slot->topology->name, slot->topology->components[sink->component].name);
+            (void)sl_while(&err, "topology %s: sink %s", slot->topology->name, sink->name);
             sl_slot_fail(slot, &err);
             return;
         }
-        if (sink->flushed)
-            sink->kind->abandon(sink->self, NULL);
+        if (sink->now.flushed)
+            sink->now.kind->abandon(sink->now.self, NULL);
         sl_slot_rewind(slot, s, &err);
     }
 }
@@ -337,7 +359,7 @@ static void slot_sinks_turn(struct sl_slot *slot, uint64_t *wake_ns)
 static void slot_serve(struct sl_slot *slot)
 {
     for (uint32_t i = 0; i < slot->sources_count; i++)
-        if (slot->sources[i].kind->serve != NULL)
+        if (slot->sources[i].kind->serve != NULL && slot->sources[i].opened)
             slot->sources[i].kind->serve(slot->sources[i].self);
 }
 
@@ -345,7 +367,9 @@ static bool slot_sinks_take(struct sl_slot *slot)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         const struct sl_slot_sink *sink = &slot->sinks[s];
-        if (sink->queue != NULL ? !sl_slot_queue_takes(slot, s) : sink->kind->credit != NULL && sink->kind->credit(sink->self) == 0)
+        if (sink->now.kind == NULL || sink->gone)
+            continue;
+        if (sink->queue != NULL ? !sl_slot_queue_takes(slot, s) : sink->now.kind->credit != NULL && sink->now.kind->credit(sink->now.self) == 0)
             return false;
     }
     return true;
@@ -400,7 +424,7 @@ static int slot_poll(struct sl_slot *slot, struct sl_slot_source *source, uint64
         }
         return 0;
     }
-    (void)sl_while(&err, "topology %s: source %s", slot->topology->name, slot->topology->components[source->component].name);
+    (void)sl_while(&err, "topology %s: source %s", slot->topology->name, source->of->conf.name);
     if (err.remedy == SL_REMEDY_HALT || err.remedy == SL_REMEDY_FENCE) {
         sl_slot_fail(slot, &err);
         return -1;
@@ -419,6 +443,8 @@ static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
     uint32_t idle = 0;
     uint64_t before = slot->batches;
 
+    if (slot->paused)
+        return;
     if (slot->now_ns < slot->paused_until_ns) {
         slot_wake_at(slot, wake_ns, slot->paused_until_ns);
         return;
@@ -431,7 +457,7 @@ static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
             return;
         }
         slot->source_next = (slot->source_next + 1) % slot->sources_count;
-        got = slot_poll(slot, source, wake_ns);
+        got = source->opened && !source->leaving ? slot_poll(slot, source, wake_ns) : 0;
         if (got < 0)
             return;
         idle = got == 0 ? idle + 1 : 0;
@@ -456,7 +482,7 @@ static void slot_check_end(struct sl_slot *slot)
         return;
     for (uint32_t i = 0; i < slot->sources_count; i++) {
         const struct sl_slot_source *source = &slot->sources[i];
-        if (source->kind->at_end == NULL || source->kind->at_end(source->self) != 1)
+        if (!source->opened || source->leaving || source->kind->at_end == NULL || source->kind->at_end(source->self) != 1)
             return;
     }
     for (uint32_t p = 0; p < slot->partitions_cap; p++) /* a sink that was rewound has records to read again */
@@ -502,6 +528,7 @@ static void slot_drain_turn(struct sl_slot *slot, uint64_t *wake_ns)
 uint64_t sl_slot_turn(struct sl_slot *slot)
 {
     uint64_t wake_ns = UINT64_MAX;
+    struct sl_err err;
 
     assert(slot->magic == SL_SLOT_MAGIC);
     slot->now_ns = slot->env.now_ns(slot->env.user);
@@ -511,8 +538,11 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
         return wake_ns;
     }
     sl_slot_recover_turn(slot, &wake_ns);
+    if (slot->state == SL_SLOT_RUNNING)
+        (void)sl_slot_sources_turn(slot, false, &wake_ns, &err);
     if (slot->recovered)
         slot_sinks_turn(slot, &wake_ns);
+    sl_slot_leave_turn(slot, &wake_ns);
     sl_slot_refuse_turn(slot, &wake_ns);
     if (slot->state == SL_SLOT_RUNNING && slot->recovered)
         slot_read(slot, &wake_ns);
@@ -534,6 +564,12 @@ void sl_slot_drain(struct sl_slot *slot)
         slot_drain(slot);
 }
 
+void sl_slot_pause(struct sl_slot *slot, bool paused)
+{
+    slot->paused = paused;
+    slot->env.wake(slot->env.user);
+}
+
 enum sl_slot_state sl_slot_state(const struct sl_slot *slot)
 {
     return slot->state;
@@ -551,35 +587,43 @@ const struct sl_err *sl_slot_error(const struct sl_slot *slot)
 
 /* ---- free ---- */
 
-static void slot_close_components(struct sl_slot *slot)
+static void slot_close_sources(struct sl_slot *slot)
 {
-    if (slot->components == NULL)
-        return;
-    for (uint32_t c = 0; c < slot->topology->components_count; c++) { /* sources come first in the list */
-        const struct sl_component *conf = &slot->topology->components[c];
-        void *self = slot->components[c].self;
-        if (self == NULL)
-            continue;
-        if (conf->role == SL_SOURCE)
-            ((const struct sl_source_kind *)conf->head)->close(self);
-        else if (conf->role == SL_OPERATOR)
-            ((const struct sl_op_kind *)conf->head)->close(self);
-        else
-            ((const struct sl_sink_kind *)conf->head)->close(self);
-        free(self);
-        free(slot->components[c].columns);
+    for (uint32_t i = 0; i < slot->sources_count; i++) {
+        struct sl_slot_source *source = &slot->sources[i];
+        if (source->opened)
+            source->kind->close(source->self);
+        free(source->sinks);
+        (void)sl_slot_component_free(source->of);
     }
-    free(slot->components);
+    free(slot->sources);
+    slot->sources = NULL;
+    slot->sources_count = 0;
+}
+
+static void slot_close_sinks(struct sl_slot *slot)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++) {
+        struct sl_slot_sink *sink = &slot->sinks[s];
+        if (sink->leaving != NULL) {
+            sl_instance_close(&sink->leaving->was);
+            sl_ledger_fini(&sink->leaving->open);
+            free(sink->leaving->upto);
+            free(sink->leaving->assignment);
+            free(sink->leaving);
+            sink->leaving = NULL;
+        }
+        if (sink->now.kind != NULL)
+            sl_instance_close(&sink->now);
+    }
 }
 
 static void slot_free_sinks(struct sl_slot *slot)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
-        struct sl_slot_sink *sink = &slot->sinks[s];
-        sl_cond_unbind(sink->where);
-        sink->encoder = sl_encoder_free(sink->encoder);
-        sl_ledger_fini(&sink->open);
-        sl_ledger_fini(&sink->sealed_ledger);
+        free(slot->sinks[s].name);
+        sl_ledger_fini(&slot->sinks[s].open);
+        sl_ledger_fini(&slot->sinks[s].sealed_ledger);
     }
     sl_slot_positions_fini(slot);
     free(slot->sinks);
@@ -594,20 +638,15 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
     sl_slot_refuse_fini(slot);
     sl_slot_commit_fini(slot);
     slot->domain = sl_domain_free(slot->domain); /* before the consumer closes */
-    slot_close_components(slot);
+    slot_close_sources(slot);
+    slot_close_sinks(slot);
     sl_slot_queues_fini(slot); /* sinks may have answered while they closed */
     slot_free_sinks(slot);
-    for (uint32_t i = 0; i < slot->sources_count; i++)
-        free(slot->sources[i].sinks);
-    free(slot->sources);
-    free(slot->nodes);
-    free(slot->operators);
+    slot->plan = sl_plan_free(slot->plan);
+    for (uint32_t i = 0; i < slot->path_blocks_count; i++)
+        free(slot->path_blocks[i]);
+    free(slot->path_blocks);
     slot->replay = sl_slot_replay_free(slot->replay);
-    free(slot->past);
-    for (uint32_t i = 0; i < slot->paths_count; i++)
-        free((void *)(uintptr_t)slot->paths[i].segments);
-    free(slot->paths);
-    free(slot->paths_asks);
     free(slot->tickets);
     free(slot->items);
     free(slot->dead);

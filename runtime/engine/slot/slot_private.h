@@ -1,5 +1,9 @@
-/* slot_private.h: the inside of a slot, shared by the files that are its parts: plan (tree), branch (a batch through the tree),
- * account (ledger), position (partitions and marks), ticket (acknowledgements), flush (commit state machine), revoke.
+/* slot_private.h: the inside of a slot, shared by the files that are its parts: plan (one version's instances and trees), swap (one
+ * plan gives way to the next), branch (a batch through the tree), account (ledger), position (partitions and marks), ticket
+ * (acknowledgements), flush (commit state machine), revoke.
+ *
+ * What belongs to a version of the topology is in struct sl_plan; what must outlive it (sources, sinks by name with their marks, tickets,
+ * partitions, ledger, commit) is in struct sl_slot.
  *
  * Ownership: everything here belongs to the slot's thread; a struct sl_flush and the commit's buffers belong to the clerk
  * between submit and done of a job.
@@ -16,12 +20,15 @@
 #include "runtime/engine/encode.h"
 #include "runtime/engine/mark_codec.h"
 #include "runtime/engine/match.h"
+#include "runtime/engine/merge.h"
 #include "runtime/engine/slot.h"
 
 enum {
     SL_SLOT_MAGIC = 0x534c4f54,
     SL_PARTITION_MAGIC = 0x50415254,
     SL_SLOT_NODES_MAX = 4096,   /* stages of one tree, diamonds unfolded */
+    SL_SLOT_SINKS_MAX = 256,    /* sinks, those that leave included */
+    SL_SLOT_SOURCES_MAX = 128,
     SL_SLOT_BATCHES_A_TURN = 4 /* then other slots of the worker have their turn */
 };
 
@@ -48,31 +55,59 @@ struct sl_position {
                                * that a missing mark always means a sink that is new to the topology */
 };
 
+/* An instance, with the way out that it was given. Of one plan, but for sources and sinks that the next one keeps. */
 struct sl_slot_component {
     struct sl_slot *slot;
+    struct sl_component conf; /* a copy: the topology's own rows go with it; not its inputs */
     uint32_t index; /* in topology->components */
+    bool apart;     /* not yet, or no more, on the slot's thread: the turn's clock is not its own */
     void *self;
     struct sl_api api;
     uint32_t *columns; /* bound at open, for projections */
     uint32_t columns_count, columns_cap;
+    bool whole; /* it asked for whole records */
     struct sl_component_counts counts;
 };
 
-struct sl_slot_sink {
+struct sl_instance { /* of a sink */
     uint32_t component;
+    struct sl_slot_component *of; /* NULL: none */
     const struct sl_sink_kind *kind;
     void *self;
     const struct sl_sink_common *common;
     struct sl_bound_cond *where;
     struct sl_encoder *encoder; /* NULL: codec raw */
-    bool encoded; /* of this batch: a replay brings bodies that it had refused, encoded as they are */
     uint32_t flags; /* enum sl_sink_flags */
     bool flushed, needs_zone;
+};
+
+/* The instance that a sink had before a swap, until what it took is committed or acknowledged (swap.c). While there is one, the new instance
+ * of a flushed sink is not sealed; a commit seals the old one first, up to where the new one began. */
+struct sl_leaving {
+    struct sl_instance was;
+    struct sl_mark *upto; /* [cap] by partition index: where the new instance began */
+    uint64_t *assignment; /* [cap] of which upto is; 0: none */
+    uint32_t cap;
+    uint64_t open_items;  /* flushed: not yet sealed */
+    struct sl_ledger open;
+    uint64_t deadline_ns; /* acknowledging sinks: then what it has not answered is read again */
+    bool over;            /* its tickets were dropped with the sink's others: nothing of it is waited for */
+};
+
+struct sl_slot_sink { /* one name; a row is free where now.kind is NULL */
+    struct sl_instance now;
+    struct sl_leaving *leaving;
+    char *name;
+    bool gone;     /* the topology has it no more; it finishes what it took, and its queue */
+    char zone[33]; /* once it is known */
+    bool encoded; /* of this batch: a replay brings bodies that it had refused, encoded as they are */
     struct sl_position *positions; /* [slot->partitions_cap] */
     uint64_t open_items;           /* parcels and records taken since the last seal */
     struct sl_ledger open, sealed_ledger; /* flushed: counted in the slot's ledger once committed (rule J4) */
     struct sl_flush *flush;        /* sealed, of the commit under way */
+    void *flush_self;              /* whose it is: now's, or leaving's */
     bool sealed, want_flush;
+    bool sealed_leaving;           /* what is sealed is leaving's */
     uint64_t backoff_ns;
     const struct sl_view *views[8]; /* leaves of this batch, in tree order */
     uint32_t views_count;
@@ -91,12 +126,46 @@ struct sl_node { /* a stage in the tree of one source */
 
 struct sl_slot_source {
     uint32_t component;
+    struct sl_slot_component *of;
     const struct sl_source_kind *kind;
     void *self;
     struct sl_node *tree;
-    bool *sinks; /* [sinks_count] reached by its tree; dead letters always */
-    bool ended;
+    bool *sinks; /* [SL_SLOT_SINKS_MAX] reached by its tree; dead letters always */
+    bool opened; /* false: it is tried at retry_at_ns, once an instance of its name that leaves is gone */
+    bool leaving; /* nothing is read of it; its partitions are being given up */
     uint64_t retry_at_ns, backoff_ns;
+};
+
+/* One version of the topology in this slot: operators opened for it alone, trees, and the columns that all who read are bound to. Columns
+ * keep their index from plan to plan, so that sinks that stay need not be bound again. */
+struct sl_plan {
+    struct sl_slot *slot;
+    const struct sl_topology *topology; /* in the index space of the process (merge.h) */
+    void **component_shared;            /* by component */
+    const enum sl_merge_fate *fates;    /* by component; NULL: the first plan, all is new */
+    uint32_t generation;
+    uint32_t components_count; /* the topology's, kept to free by */
+    struct sl_slot_component **components; /* by component; NULL: gone. Those of kept sources and sinks are the slot's */
+    struct sl_instance *sinks;             /* by component; opened here, before the swap */
+    struct sl_node *nodes;                 /* arena of trees */
+    uint32_t nodes_count;
+    struct sl_node **trees; /* by component: SL_SOURCE, SL_PAST */
+
+    struct sl_names names;
+    struct sl_field_path *paths;
+    struct sl_path_asks { uint32_t all, appended; } *paths_asks; /* how many asked for it, and as a field that stages append */
+    uint32_t paths_count, paths_cap, paths_first; /* from paths_first on: made by this plan */
+    bool whole;       /* somebody needs whole records as JSON */
+    uint32_t opening; /* component whose open() runs */
+    bool installed;
+
+    char (*zones)[33]; /* by component: of flushed sinks opened here; empty: not known yet (swap_prepare.c) */
+    struct sl_job zones_job;
+    int zones_status;
+    struct sl_err zones_err;
+    uint64_t zones_random[2];
+    void (*zones_done)(void *user, struct sl_plan *plan);
+    void *zones_user;
 };
 
 struct sl_dead { /* a record set aside in this batch */
@@ -115,6 +184,7 @@ struct sl_refusal { /* refuse.c */
 };
 
 struct sl_revoke {
+    void *closing; /* the source's instance that is closed with it, or NULL */
     struct sl_partition **partitions;
     uint32_t count;
     bool commit, attempted;
@@ -138,12 +208,15 @@ struct sl_slot_commit {
     int status;
     struct sl_err err;
     uint32_t failed_sink;
+    const struct sl_flush *failed_flush; /* that could not be prepared */
     bool waiting; /* PUBLISHING failed, or whether COMMITTING happened is not known: again at retry_at_ns */
     uint64_t retry_at_ns, backoff_ns, last_ns;
     struct sl_domain_commit what;
     struct sl_buf tombstones; /* u32 length + key, of published entries, for the next commit */
     uint32_t tombstones_count;
     struct sl_buf sealed_tombstones; /* those named by the commit under way */
+    struct sl_buf later; /* changes that the next commit brings along: u32 lengths of key and value (UINT32_MAX: removed), key, value */
+    size_t later_sealed; /* so much of it is in the commit under way */
 };
 
 struct sl_slot {
@@ -155,23 +228,18 @@ struct sl_slot {
     struct sl_err failure;
     uint64_t now_ns, start_ns;
 
-    struct sl_slot_component *components; /* [topology->components_count] */
-    struct sl_slot_source *sources;
+    struct sl_plan *plan;                  /* the live one; topology and components are its */
+    struct sl_slot_component **components; /* [topology->components_count] NULL: gone */
+    struct sl_slot_source *sources; /* [SL_SLOT_SOURCES_MAX] */
     uint32_t sources_count, source_next;
-    struct sl_slot_sink *sinks;
+    struct sl_slot_sink *sinks; /* [SL_SLOT_SINKS_MAX] */
     uint32_t sinks_count, dead_sink;
-    void **operators; /* selves, by component */
     struct sl_slot_replay *replay; /* replay.h: this slot reads letters again; NULL: an ordinary one */
-    struct sl_node **past;         /* by component: trees of the sources that letters came from */
-    struct sl_node *nodes; /* arena of trees */
-    uint32_t nodes_count;
-
-    struct sl_names names; /* first of the projection */
-    struct sl_field_path *paths;
-    struct sl_path_asks { uint32_t all, appended; } *paths_asks; /* how many asked for it, and as a field that stages append */
-    uint32_t paths_count, paths_cap;
-    bool whole;       /* somebody needs whole records as JSON */
-    uint32_t opening; /* component whose open() runs */
+    void **path_blocks; /* memory of the paths of all plans: who is bound to a column may keep its path */
+    uint32_t path_blocks_count;
+    uint32_t leaving; /* instances of sinks, and sources, that have not finished yet */
+    uint64_t swaps, maybe_duplicated;
+    bool paused; /* by a person */
 
     struct sl_partition **partitions; /* by index; NULL free */
     uint32_t partitions_cap;
@@ -194,7 +262,9 @@ struct sl_slot {
     struct sl_slot_commit commit;
     struct sl_revoke *revokes;
     struct sl_refusal *refusals, *letters_open, *letters_sealed;
+    uint32_t letters_sink; /* that holds the last two */
     bool recovering, recovered, flush_all;
+    bool transactional; /* commits to Kafka carry flushes */
     bool asked;        /* from outside: --once does not wait for what waits in queues then */
     uint64_t drain_ns; /* when draining began */
     struct sl_job recover_job;
@@ -210,8 +280,24 @@ struct sl_slot {
 };
 
 /* plan.c */
-int sl_slot_plan(struct sl_slot *slot, struct sl_err *err);
-int sl_slot_open_sources(struct sl_slot *slot, struct sl_err *err);
+/* Opens what is new of the topology: operators, sinks; on any thread, one plan of a slot at a time. `live`: the plan that runs, or NULL. Marks,
+ * tickets and whatever moves in the slot are not touched. */
+struct sl_plan *sl_plan_new(struct sl_slot *slot, const struct sl_topology *topology, void **component_shared,
+                            const enum sl_merge_fate *fates, const struct sl_plan *live, uint32_t generation, struct sl_err *err);
+/* The row of a sink's component, UINT32_MAX: none. */
+uint32_t sl_slot_sink_of(const struct sl_slot *slot, uint32_t component);
+void sl_instance_close(struct sl_instance *instance); /* and its component; zeroed */
+struct sl_slot_component *sl_slot_component_free(struct sl_slot_component *component);
+/* slot.c */
+struct sl_slot_component *sl_slot_component_new(struct sl_slot *slot, const struct sl_topology *topology, uint32_t index, void *shared);
+/* swap.c */
+/* The first plan, of a slot that is being opened. */
+int sl_slot_start(struct sl_slot *slot, struct sl_plan *plan, struct sl_err *err);
+/* Opens the sources that are not open and may be; retries what failed. At start: the first failure is the slot's. */
+int sl_slot_sources_turn(struct sl_slot *slot, bool start, uint64_t *wake_ns, struct sl_err *err);
+void sl_slot_leave_turn(struct sl_slot *slot, uint64_t *wake_ns);
+/* What the leaving instance held is committed, or will be read again by the new one (lost). */
+void sl_slot_leave_end(struct sl_slot *slot, uint32_t sink, bool lost);
 /* recover.c: zone ids, redo of committed flushes (rule C2); Kafka's runs as a job and is tried until it succeeds. */
 int sl_slot_recover_start(struct sl_slot *slot, struct sl_err *err);
 void sl_slot_recover_turn(struct sl_slot *slot, uint64_t *wake_ns);
@@ -264,6 +350,12 @@ void sl_slot_queue_done(struct sl_slot *slot, uint32_t sink, const struct sl_ref
 /* The partition that a refused record came from; scratch holds one that is not ours. False: the record is not the sink's any more. */
 bool sl_slot_queue_partition(struct sl_slot *slot, uint32_t sink, const struct sl_ref *ref, struct sl_partition *scratch,
                              const struct sl_partition **ret_partition);
+/* After the sink's instance was exchanged: its settings, its name. */
+void sl_slot_queue_move(struct sl_slot *slot, uint32_t sink);
+void sl_slot_queue_end(struct sl_slot *slot, uint32_t sink); /* the sink is gone: what lies on disk stays there */
+bool sl_slot_queue_is_empty(const struct sl_slot *slot, uint32_t sink);
+bool sl_slot_queue_is_out(const struct sl_slot *slot, uint32_t sink); /* the sink has records of it that it has not answered for */
+uint64_t sl_slot_queue_out_count(const struct sl_slot *slot, uint32_t sink);
 void sl_slot_queue_status(const struct sl_slot *slot, uint32_t sink, struct sl_slot_queue_status *ret_status);
 /* refuse.c */
 void sl_slot_refuse_turn(struct sl_slot *slot, uint64_t *wake_ns);
@@ -271,7 +363,10 @@ void sl_slot_refuse_sealed(struct sl_slot *slot);    /* the dead letters' flush 
 void sl_slot_refuse_committed(struct sl_slot *slot); /* and committed */
 void sl_slot_refuse_lost(struct sl_slot *slot, bool sealed_too);
 void sl_slot_refuse_fini(struct sl_slot *slot);
+bool sl_slot_is_letters(const struct sl_slot *slot, uint32_t sink); /* the sink holds the letters of letters_open and letters_sealed */
 /* flush.c */
+/* The next commit brings this change along; value.data NULL: removes the key. Copied. */
+void sl_slot_commit_later(struct sl_slot *slot, struct sl_slice key, struct sl_slice value);
 void sl_slot_flush_turn(struct sl_slot *slot, uint64_t *wake_ns);
 bool sl_slot_committed_all(const struct sl_slot *slot);
 /* The name under which this slot's commits are kept: the consumer group, or the topology. */
@@ -281,6 +376,8 @@ void sl_slot_commit_fini(struct sl_slot *slot);
 /* revoke.c */
 void sl_slot_revoke_turn(struct sl_slot *slot, uint64_t *wake_ns);
 void sl_slot_revokes_fini(struct sl_slot *slot);
+/* Revokes them with a commit; then the source's instance `self` is closed and its row leaves. */
+void sl_slot_revoke_closing(struct sl_slot *slot, void *self, struct sl_partition *const *partitions, uint32_t count);
 /* slot.c */
 void sl_slot_fail(struct sl_slot *slot, const struct sl_err *err);
 void sl_slot_log(struct sl_slot *slot, const struct sl_err *err, const char *what);

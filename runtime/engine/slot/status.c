@@ -29,7 +29,7 @@ static void status_lag(const struct sl_slot *slot, struct sl_slot_status *status
 {
     for (uint32_t i = 0; i < slot->sources_count; i++) {
         int64_t records = -1, ms = -1;
-        if (slot->sources[i].kind->lag == NULL)
+        if (slot->sources[i].kind->lag == NULL || !slot->sources[i].opened || slot->sources[i].leaving)
             continue;
         slot->sources[i].kind->lag(slot->sources[i].self, &records, &ms);
         if (records >= 0)
@@ -46,6 +46,8 @@ static int status_ledger(const struct sl_slot *slot, struct sl_ledger *ledger)
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         const struct sl_slot_sink *sink = &slot->sinks[s];
         bool pending = sink->sealed && slot->commit.state != SL_COMMIT_PUBLISHING;
+        if (sink->leaving != NULL && sl_ledger_add(ledger, &sink->leaving->open) != 0)
+            return -1;
         if (sl_ledger_add(ledger, &sink->open) != 0 || (pending && sl_ledger_add(ledger, &sink->sealed_ledger) != 0))
             return -1;
     }
@@ -56,7 +58,8 @@ int sl_slot_status(struct sl_slot *slot, struct sl_slot_status *ret_status)
 {
     struct sl_slot_status status = {.state = slot->state, .batches = slot->batches, .records = slot->records, .bytes = slot->bytes,
                                     .commits = slot->commits, .commit_failures = slot->commit_failures, .rewinds = slot->rewinds,
-                                    .gap_offsets = slot->gap_offsets, .lag_records = -1, .lag_ms = -1};
+                                    .gap_offsets = slot->gap_offsets, .swaps = slot->swaps,
+                                    .maybe_duplicated = slot->maybe_duplicated, .paused = slot->paused, .lag_records = -1, .lag_ms = -1};
 
     status.partitions = calloc(slot->partitions_cap + 1, sizeof(*status.partitions));
     status.queues = calloc(slot->sinks_count + 1, sizeof(*status.queues));
@@ -73,7 +76,7 @@ int sl_slot_status(struct sl_slot *slot, struct sl_slot_status *ret_status)
         if (slot->sinks[s].queue != NULL)
             sl_slot_queue_status(slot, s, &status.queues[status.queues_count++]);
     for (uint32_t c = 0; c < status.components_count; c++)
-        status.components[c] = slot->components[c].counts;
+        status.components[c] = slot->components[c] == NULL ? (struct sl_component_counts){0} : slot->components[c]->counts;
     status_lag(slot, &status);
     if (slot->state == SL_SLOT_FAILED)
         (void)snprintf(status.error, sizeof(status.error), "%s", slot->failure.text);

@@ -141,12 +141,17 @@ void sl_slot_ticket_done(struct sl_slot *slot, const struct sl_ref *ref)
         ticket_advance(slot, ticket->sink, ticket->partition);
 }
 
+static bool ticket_is_of(const struct sl_slot_sink *sink, const void *self)
+{
+    return sink->now.self == self || (sink->leaving != NULL && sink->leaving->was.self == self);
+}
+
 void sl_slot_done(struct sl_slot *slot, void *self, const struct sl_ref *refs, uint32_t count, enum sl_outcome outcome,
                   const struct sl_err *why)
 {
     assert(slot->magic == SL_SLOT_MAGIC);
     for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (slot->sinks[s].self == self && slot->sinks[s].queue != NULL) {
+        if (ticket_is_of(&slot->sinks[s], self) && slot->sinks[s].queue != NULL) {
             sl_slot_queue_done(slot, s, refs, count, outcome, why);
             return;
         }
@@ -159,7 +164,9 @@ void sl_slot_done(struct sl_slot *slot, void *self, const struct sl_ref *refs, u
     case SL_RETRY:
     case SL_UNKNOWN: /* what the sink cannot vouch for is read again from its mark */
         for (uint32_t s = 0; s < slot->sinks_count; s++)
-            if (slot->sinks[s].self == self)
+            if (slot->sinks[s].leaving != NULL && slot->sinks[s].leaving->was.self == self)
+                slot->sinks[s].leaving->deadline_ns = 0; /* given up in the slot's turn, not inside its own call */
+            else if (slot->sinks[s].now.self == self)
                 sl_slot_rewind(slot, s, why);
         return;
     }
