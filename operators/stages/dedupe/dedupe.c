@@ -2,11 +2,17 @@
  *
  * Equal: the values that `key` names, type for type, or the whole record byte for byte. A record without a value for some part of the
  * key passes, counted. The window is counted in append times (Kafka's, the spool's), so that reading again decides as before.
- * State: one table an instance, flat: entries in a ring in the order they came, and an open-addressed index over their hashes (128
- * bits of XXH3, so that no two records of different keys are taken for one). What is older than the window, or than max_entries
- * others, is forgotten. A partition's records meet its own entries only: the window is per worker and partition.
+ * State: one window an instance (window.h). What is older than its time, or than max_entries others, is forgotten. A partition's records
+ * meet its own entries only: the window is per worker and partition.
  * Rule H3: an entry stores its origin: a record that meets its own, or one that came later, passes. So what is read again after a
  * failed sink or a restart is decided as the first time; a restart itself forgets the entries.
+ *
+ * A new generation goes on with what the old one knew, if `key` is the same; `window` and max_entries may be others.
+ *  - Moved: the window itself changes hands. Where it cannot (another size, or a canary has entries of its own) it is kept beside as
+ *    `past`, asked as well, and emptied into the own one by DEDUPE_SLICE entries a batch, the latest first; what finds no room is older
+ *    than all that is kept. Until then both take memory.
+ *  - Copied, for a shadow or a canary: DEDUPE_SLICE entries a call, from the oldest, behind an original that goes on; where an entry
+ *    of it is replaced meanwhile (something is read again), it begins anew.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <errno.h>
@@ -14,12 +20,12 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "operators/stages/dedupe/window.h"
 #include "operators/stages/edit/values.h"
 #include "operators/stages/stages.h"
 #include "runtime/engine/slot.h"
 
-enum { DEDUPE_MAGIC = 0x64656475, DEDUPE_PARTS = 16 };
-#define DEDUPE_NONE 0u
+enum { DEDUPE_MAGIC = 0x64656475, DEDUPE_PARTS = 16, DEDUPE_SLICE = 4096, DEDUPE_STATE = 1 /* raised when entries mean something else */ };
 #define DEDUPE_NS_PER_MS 1000000ull
 enum dedupe_counter { DEDUPE_C_DROPPED, DEDUPE_C_KEYLESS, DEDUPE_C_EVICTED };
 
@@ -28,11 +34,15 @@ struct dedupe_config {
     uint64_t window, max_entries;
 };
 
-struct dedupe_entry {
-    XXH128_hash_t hash;
-    uint64_t offset;  /* origin: of the partition that is in the hash */
-    uint64_t carried; /* hash of the origin that the record carries, 0: none */
-    int64_t append_unix_ms;
+struct dedupe_past { /* an older generation's window, on its way into the own one */
+    struct sl_job job; /* its end: much memory may take long to give back */
+    struct window window;
+    struct dedupe_past *next; /* what that one was still emptying */
+};
+
+struct dedupe_copy { /* of an original that goes on */
+    const struct dedupe_stage *from; /* NULL: none under way */
+    uint64_t next, edition;
 };
 
 struct dedupe_stage {
@@ -43,10 +53,10 @@ struct dedupe_stage {
     int column[DEDUPE_PARTS];
     uint32_t parts;
     XXH3_state_t *hash;
-    struct dedupe_entry *entries; /* ring: first, then count - 1 more */
-    uint32_t entries_max, first, count;
-    uint32_t *index; /* of entries plus one, or DEDUPE_NONE; linear probing */
-    uint32_t index_mask;
+    struct window window;
+    struct dedupe_past *past;
+    struct dedupe_copy copy;
+    uint64_t version;
     uint64_t partition_seed; /* of the batch under way */
     uint64_t counts[DEDUPE_C_EVICTED + 1];
 };
@@ -87,35 +97,42 @@ static void dedupe_close(void *self)
     for (uint32_t i = 0; i < stage->parts; i++)
         sl_name_fini(&stage->name[i]);
     XXH3_freeState(stage->hash);
-    free(stage->entries);
-    free(stage->index);
+    window_fini(&stage->window);
+    while (stage->past != NULL) {
+        struct dedupe_past *past = stage->past;
+        stage->past = past->next;
+        window_fini(&past->window);
+        free(past);
+    }
     memset(stage, 0, sizeof(*stage));
 }
 
-/* As many as fit the share, if the settings say none: an entry and at most four index cells each. */
+/* As many as fit the share, if the settings say none. */
 static int dedupe_table(struct dedupe_stage *stage, const struct dedupe_config *config, struct sl_err *err)
 {
-    uint64_t each = sizeof(struct dedupe_entry) + 4 * sizeof(uint32_t), fit = stage->api->share_bytes / each;
-    uint64_t entries = config->max_entries > 0 ? config->max_entries : fit;
-    uint32_t cells = 16;
+    uint64_t fit = stage->api->share_bytes / WINDOW_ENTRY_BYTES, entries = config->max_entries > 0 ? config->max_entries : fit;
 
     if (config->max_entries > fit)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "max_entries: %llu entries take %llu bytes, and this stage's share holds %llu; write fewer, or more `memory:`",
-                       (unsigned long long)entries, (unsigned long long)(entries * each), (unsigned long long)fit);
+                       (unsigned long long)entries, (unsigned long long)(entries * WINDOW_ENTRY_BYTES), (unsigned long long)fit);
     if (entries < 1)
         entries = 1;
     if (entries > 1u << 30)
         entries = 1u << 30;
-    while (cells < entries * 2)
-        cells *= 2;
-    stage->entries_max = (uint32_t)entries;
-    stage->index_mask = cells - 1;
-    stage->entries = malloc(entries * sizeof(*stage->entries)); /* touched as they come */
-    stage->index = calloc(cells, sizeof(*stage->index));
     stage->hash = XXH3_createState();
-    if (stage->entries == NULL || stage->index == NULL || stage->hash == NULL)
+    if (window_init(&stage->window, (uint32_t)entries) != 0 || stage->hash == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for a table of %llu entries", (unsigned long long)entries);
     return 0;
+}
+
+/* What makes an entry's hash: layout and key. */
+static uint64_t dedupe_version(const struct dedupe_config *config)
+{
+    uint64_t version = XXH3_64bits_withSeed(&config->key.count, sizeof(config->key.count), DEDUPE_STATE);
+
+    for (uint32_t i = 0; i < config->key.count; i++)
+        version = XXH3_64bits_withSeed(config->key.items[i], strlen(config->key.items[i]) + 1, version);
+    return version;
 }
 
 static int dedupe_names(struct dedupe_stage *stage, const struct dedupe_config *config, struct sl_names *names, struct sl_err *err)
@@ -145,6 +162,7 @@ static int dedupe_open(void *self, const struct sl_api *api, const void *config,
     stage->magic = DEDUPE_MAGIC;
     stage->api = api;
     stage->window_ms = (int64_t)(dedupe->window / DEDUPE_NS_PER_MS);
+    stage->version = dedupe_version(dedupe);
     rc = dedupe_names(stage, dedupe, names, err);
     if (rc == 0)
         rc = dedupe_table(stage, dedupe, err);
@@ -153,65 +171,164 @@ static int dedupe_open(void *self, const struct sl_api *api, const void *config,
     return rc;
 }
 
-/* ---- the table ---- */
+/* ---- what older generations knew ---- */
 
-static uint32_t dedupe_cell(const struct dedupe_stage *stage, XXH128_hash_t hash)
+static void dedupe_tally(struct dedupe_stage *stage)
 {
-    uint32_t cell = (uint32_t)hash.low64 & stage->index_mask;
-
-    while (stage->index[cell] != DEDUPE_NONE) {
-        const struct dedupe_entry *entry = &stage->entries[stage->index[cell] - 1];
-        if (entry->hash.low64 == hash.low64 && entry->hash.high64 == hash.high64)
-            break;
-        cell = (cell + 1) & stage->index_mask;
-    }
-    return cell;
+    for (uint32_t i = 0; stage->api->tally != NULL && i <= DEDUPE_C_EVICTED; i++)
+        if (stage->counts[i] > 0)
+            stage->api->tally(stage->api->env, stage, i, stage->counts[i]);
+    memset(stage->counts, 0, sizeof(stage->counts));
 }
 
-/* Cells behind a hole move up, as far as their own place allows. */
-static void dedupe_forget_cell(struct dedupe_stage *stage, uint32_t hole)
+static void dedupe_past_run(struct sl_job *job)
 {
-    uint32_t cell = hole;
-
-    stage->index[hole] = DEDUPE_NONE;
-    for (;;) {
-        uint32_t own;
-
-        cell = (cell + 1) & stage->index_mask;
-        if (stage->index[cell] == DEDUPE_NONE)
-            return;
-        own = (uint32_t)stage->entries[stage->index[cell] - 1].hash.low64 & stage->index_mask;
-        if (((cell - own) & stage->index_mask) < ((cell - hole) & stage->index_mask))
-            continue;
-        stage->index[hole] = stage->index[cell];
-        stage->index[cell] = DEDUPE_NONE;
-        hole = cell;
-    }
+    window_fini(&((struct dedupe_past *)(void *)job)->window);
 }
 
-static void dedupe_forget_first(struct dedupe_stage *stage)
+static void dedupe_past_done(struct sl_job *job)
 {
-    uint32_t cell = dedupe_cell(stage, stage->entries[stage->first].hash);
+    struct dedupe_past *past = (struct dedupe_past *)(void *)job;
 
-    if (stage->index[cell] == stage->first + 1) /* else a later entry of the same key has taken its cell */
-        dedupe_forget_cell(stage, cell);
-    stage->first = (stage->first + 1) % stage->entries_max;
-    stage->count--;
+    window_fini(&past->window); /* of a job that was dropped */
+    free(past);
 }
 
-static void dedupe_remember(struct dedupe_stage *stage, const struct dedupe_entry *entry)
+/* Nothing in it counts any more. */
+static void dedupe_past_end(struct dedupe_stage *stage)
 {
-    uint32_t at, cell;
+    struct dedupe_past *past = stage->past;
 
-    if (stage->count == stage->entries_max) {
-        stage->counts[DEDUPE_C_EVICTED] += entry->append_unix_ms - stage->entries[stage->first].append_unix_ms <= stage->window_ms;
-        dedupe_forget_first(stage);
+    stage->past = past->next;
+    past->job = (struct sl_job){.run = dedupe_past_run, .done = dedupe_past_done, .drop = dedupe_past_done};
+    if (stage->api->submit != NULL)
+        stage->api->submit(stage->api->env, &past->job);
+    else
+        dedupe_past_done(&past->job);
+}
+
+static void dedupe_remember(struct dedupe_stage *stage, const struct window_entry *entry)
+{
+    const struct window *window = &stage->window;
+
+    if (window_is_full(window))
+        stage->counts[DEDUPE_C_EVICTED] += entry->append_unix_ms - window_oldest(window)->append_unix_ms <= stage->window_ms;
+    window_remember(&stage->window, entry);
+}
+
+/* The latest of it into the own window; false: neither it nor any before it would be asked for again. Where the own one is full its
+ * oldest give way to later ones, so its order is that of time no more: it matters only for what a full window forgets first. */
+static bool dedupe_past_take(struct dedupe_stage *stage, struct window *past)
+{
+    struct window *window = &stage->window;
+    struct window_entry entry;
+
+    if (!window_take_last(past, &entry) || window_find(window, entry.hash) != NULL)
+        return true;
+    if (!window_is_full(window))
+        window_put_first(window, &entry);
+    else if (entry.append_unix_ms > window_oldest(window)->append_unix_ms)
+        dedupe_remember(stage, &entry);
+    else if (window_latest(window)->append_unix_ms - entry.append_unix_ms <= stage->window_ms)
+        stage->counts[DEDUPE_C_EVICTED]++;
+    else
+        return false;
+    return true;
+}
+
+static void dedupe_past_slice(struct dedupe_stage *stage)
+{
+    struct window *past = &stage->past->window;
+    bool more = true;
+
+    for (uint32_t i = 0; i < DEDUPE_SLICE && past->count > 0 && more; i++)
+        more = dedupe_past_take(stage, past);
+    if (past->count == 0 || !more)
+        dedupe_past_end(stage);
+}
+
+static struct window_entry *dedupe_known(const struct dedupe_stage *stage, XXH128_hash_t hash, bool *ret_own)
+{
+    struct window_entry *known = window_find(&stage->window, hash);
+
+    *ret_own = known != NULL;
+    for (const struct dedupe_past *past = stage->past; past != NULL && known == NULL; past = past->next)
+        known = window_find(&past->window, hash);
+    return known;
+}
+
+static uint64_t dedupe_state_version(const void *self)
+{
+    return ((const struct dedupe_stage *)self)->version;
+}
+
+static int dedupe_move(struct dedupe_stage *stage, struct dedupe_stage *old, struct sl_err *err)
+{
+    struct dedupe_past **last = &stage->past, *past;
+
+    if (stage->window.count == 0 && stage->past == NULL && stage->window.max == old->window.max) {
+        struct window empty = stage->window;
+        stage->window = old->window;
+        old->window = empty;
+    } else {
+        past = calloc(1, sizeof(*past));
+        if (past == NULL)
+            return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory for the older version's window");
+        past->window = old->window;
+        memset(&old->window, 0, sizeof(old->window));
+        while (*last != NULL)
+            last = &(*last)->next;
+        *last = past;
+        last = &past->next;
     }
-    at = (stage->first + stage->count) % stage->entries_max;
-    cell = dedupe_cell(stage, entry->hash);
-    stage->entries[at] = *entry;
-    stage->index[cell] = at + 1;
-    stage->count++;
+    *last = old->past;
+    old->past = NULL;
+    return 0;
+}
+
+/* The next slice of a copy; true: that was the last. */
+static bool dedupe_copy_slice(struct dedupe_stage *stage, const struct window *from)
+{
+    struct dedupe_copy *copy = &stage->copy;
+    uint64_t oldest = from->sequence - from->count;
+
+    if (copy->next < oldest)
+        copy->next = oldest; /* forgotten there meanwhile */
+    for (uint32_t i = 0; i < DEDUPE_SLICE && copy->next < from->sequence; i++)
+        window_remember(&stage->window, window_at(from, copy->next++));
+    return copy->next == from->sequence;
+}
+
+static int dedupe_copy(struct dedupe_stage *stage, struct dedupe_stage *old)
+{
+    struct dedupe_copy *copy = &stage->copy;
+
+    if (old->past != NULL) { /* it is still emptying an older one: that first */
+        dedupe_past_slice(old);
+        dedupe_tally(old);
+        return 1;
+    }
+    if (copy->from != old || copy->edition != old->window.edition) {
+        if (stage->window.count > 0)
+            window_clear(&stage->window);
+        *copy = (struct dedupe_copy){old, 0, old->window.edition};
+    }
+    if (!dedupe_copy_slice(stage, &old->window))
+        return 1;
+    copy->from = NULL;
+    return 0;
+}
+
+static int dedupe_adopt(void *self, void *old_self, bool move, struct sl_err *err)
+{
+    struct dedupe_stage *stage = self, *old = old_self;
+
+    assert(stage->magic == DEDUPE_MAGIC && old->magic == DEDUPE_MAGIC && stage != old);
+    assert(stage->version == old->version);
+    if (!move)
+        return dedupe_copy(stage, old);
+    stage->copy.from = NULL;
+    return dedupe_move(stage, old, err);
 }
 
 /* ---- records ---- */
@@ -251,7 +368,7 @@ static bool dedupe_hash(struct dedupe_stage *stage, const struct sl_view *view, 
 }
 
 /* Rule H3. */
-static bool dedupe_is_repeat(const struct dedupe_stage *stage, const struct dedupe_entry *known, const struct dedupe_entry *entry)
+static bool dedupe_is_repeat(const struct dedupe_stage *stage, const struct window_entry *known, const struct window_entry *entry)
 {
     if (known->carried != 0 && known->carried == entry->carried)
         return false;
@@ -263,8 +380,8 @@ static bool dedupe_is_repeat(const struct dedupe_stage *stage, const struct dedu
 static void dedupe_row(struct dedupe_stage *stage, struct sl_view *view, uint16_t row)
 {
     const struct sl_batch *batch = view->batch;
-    struct dedupe_entry entry = {.offset = batch->offset[row], .append_unix_ms = batch->append_unix_ms[row]};
-    uint32_t cell;
+    struct window_entry entry = {.offset = batch->offset[row], .append_unix_ms = batch->append_unix_ms[row]}, *known;
+    bool own;
 
     if (batch->origin != NULL && batch->origin[row].bytes > 0)
         entry.carried = XXH3_64bits(batch->origin[row].data, batch->origin[row].bytes) | 1;
@@ -272,18 +389,14 @@ static void dedupe_row(struct dedupe_stage *stage, struct sl_view *view, uint16_
         stage->counts[DEDUPE_C_KEYLESS]++;
         return;
     }
-    cell = dedupe_cell(stage, entry.hash);
-    if (stage->index[cell] == DEDUPE_NONE) {
-        dedupe_remember(stage, &entry);
-        return;
-    }
-    if (dedupe_is_repeat(stage, &stage->entries[stage->index[cell] - 1], &entry)) {
+    known = dedupe_known(stage, entry.hash, &own);
+    if (known != NULL && dedupe_is_repeat(stage, known, &entry)) {
         view->fate[row] = SL_FILTERED;
         stage->counts[DEDUPE_C_DROPPED]++;
         return;
     }
-    if (stage->entries[stage->index[cell] - 1].offset >= entry.offset)
-        stage->entries[stage->index[cell] - 1] = entry; /* read again: it is the first once more, in its old place */
+    if (own && known->offset >= entry.offset)
+        window_replace(&stage->window, known, &entry); /* read again: it is the first once more, in its old place */
     else
         dedupe_remember(stage, &entry); /* its window begins anew; the old entry goes with its turn */
 }
@@ -294,14 +407,13 @@ static int dedupe_process(void *self, struct sl_view *view, struct sl_err *err)
     (void)err;
 
     assert(stage->magic == DEDUPE_MAGIC);
-    memset(stage->counts, 0, sizeof(stage->counts));
+    if (stage->past != NULL)
+        dedupe_past_slice(stage);
     stage->partition_seed = dedupe_seed(view->batch->partition);
     for (uint32_t i = 0; i < view->sel_count; i++)
         if (view->fate[view->sel[i]] == SL_LIVE)
             dedupe_row(stage, view, view->sel[i]);
-    for (uint32_t i = 0; stage->api->tally != NULL && i <= DEDUPE_C_EVICTED; i++)
-        if (stage->counts[i] > 0)
-            stage->api->tally(stage->api->env, stage, i, stage->counts[i]);
+    dedupe_tally(stage);
     return 0;
 }
 
@@ -311,7 +423,7 @@ static const struct sl_field dedupe_fields[] = {
     SL_FIELD(dedupe_config, key, SL_F_STRINGS,
              .help = "What makes two records equal: roles, @key, @header:NAME or fields; without it the whole record, byte for byte."),
     SL_FIELD(dedupe_config, window, SL_F_DURATION, .def = "10m", .min = "1s", .max = "30d",
-             .help = "How long after a record equal ones are dropped, by append times."),
+             .help = "How long after a record equal ones are dropped, by append times. Each worker has a window of its own for each partition."),
     SL_FIELD(dedupe_config, max_entries, SL_F_U64, .min = "1", .max = "1000000000",
              .help = "How many records are remembered by each worker; without it as many as the stage's memory holds."),
     {0},
@@ -339,4 +451,6 @@ const struct sl_op_kind sl_op_dedupe = {
     .open = dedupe_open,
     .process = dedupe_process,
     .close = dedupe_close,
+    .state_version = dedupe_state_version,
+    .adopt = dedupe_adopt,
 };
