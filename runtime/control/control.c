@@ -1,7 +1,7 @@
 /* control.c: routes requests to the process and answers them, on libmicrohttpd's own threads.
  *
  * A request goes: control_handle (once per piece) -> body collected -> control_who and control_admit (who asks, and may they) ->
- * control_answer (route, call the source under the route's lock, one response). Ownership: the request struct lives in the connection's context and is freed by
+ * control_answer (route, call the source, questions under the lock, one response). Ownership: the request struct lives in the connection's context and is freed by
  * control_completed, which libmicrohttpd calls once for every request that got a context.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/control/control.h"
@@ -37,7 +37,7 @@ struct control_place { /* one listening socket and its thread */
 struct sl_control {
     uint32_t magic;
     struct sl_control_source source;
-    pthread_mutex_t locks[2]; /* around every call into source: of questions, of commands */
+    pthread_mutex_t lock; /* around every question to the source */
     struct control_place places[2];
     char *socket, *listen, *token;
     bool made; /* device and inode are of the socket's file */
@@ -185,20 +185,18 @@ struct control_route {
     const char *method, *path; /* a path that ends in '/' (but "/" itself) is a prefix */
     bool open;                 /* needs no token */
     void (*handler)(struct sl_control *control, const struct control_asked *asked, struct control_response *response);
-    int lock; /* CONTROL_ASKS or CONTROL_ORDERS */
+    bool order; /* not under the lock */
 };
 
-enum { CONTROL_ASKS, CONTROL_ORDERS };
-
 static const struct control_route control_routes[] = {
-    {"GET", "/", true, route_page, CONTROL_ASKS},
-    {"GET", "/status", false, route_status, CONTROL_ASKS},
-    {"GET", "/metrics", false, route_metrics, CONTROL_ASKS},
-    {"GET", "/healthz", true, route_healthz, CONTROL_ASKS},
-    {"GET", "/readyz", true, route_readyz, CONTROL_ASKS},
-    {"POST", "/command/", false, route_command, CONTROL_ORDERS},
-    {"GET", "/tap/", false, route_tap, CONTROL_ASKS},
-    {"GET", "/watch/", false, route_watch, CONTROL_ASKS},
+    {"GET", "/", true, route_page},
+    {"GET", "/status", false, route_status},
+    {"GET", "/metrics", false, route_metrics},
+    {"GET", "/healthz", true, route_healthz},
+    {"GET", "/readyz", true, route_readyz},
+    {"POST", "/command/", false, route_command, true},
+    {"GET", "/tap/", false, route_tap},
+    {"GET", "/watch/", false, route_watch},
 };
 
 static const struct control_route *control_find(const char *path, const char **ret_rest)
@@ -381,9 +379,11 @@ static void control_answer(struct control_place *place, struct control_asked *as
     } else if (request->too_large) {
         control_fail(response, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than 1 MiB");
     } else {
-        (void)pthread_mutex_lock(&place->control->locks[route->lock]);
+        if (!route->order)
+            (void)pthread_mutex_lock(&place->control->lock);
         route->handler(place->control, asked, response);
-        (void)pthread_mutex_unlock(&place->control->locks[route->lock]);
+        if (!route->order)
+            (void)pthread_mutex_unlock(&place->control->lock);
     }
 }
 
@@ -538,8 +538,7 @@ int sl_control_open(const struct sl_control_settings *settings, const struct sl_
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
     control->magic = CONTROL_MAGIC;
     control->source = *source;
-    (void)pthread_mutex_init(&control->locks[CONTROL_ASKS], NULL);
-    (void)pthread_mutex_init(&control->locks[CONTROL_ORDERS], NULL);
+    (void)pthread_mutex_init(&control->lock, NULL);
     (void)pthread_mutex_init(&control->lives_lock, NULL);
     if (settings->socket != NULL)
         status = control_open_socket(control, settings->socket, err);
@@ -611,8 +610,7 @@ struct sl_control *sl_control_close(struct sl_control *control)
             (void)close(place->fd);
         }
     }
-    (void)pthread_mutex_destroy(&control->locks[CONTROL_ASKS]);
-    (void)pthread_mutex_destroy(&control->locks[CONTROL_ORDERS]);
+    (void)pthread_mutex_destroy(&control->lock);
     (void)pthread_mutex_destroy(&control->lives_lock);
     if (control->token != NULL)
         explicit_bzero(control->token, strlen(control->token));

@@ -1,8 +1,8 @@
 /* control.h: the control server: HTTP/1.1 and JSON on a Unix socket and, if asked for, on TCP behind a bearer token.
  *
- * Threads: one a listening place and one a connection, made here; questions come from them one at a time (a lock inside), and so do
- * commands (another one: what a command waits for keeps no probe waiting). So a source must hand over to the engine's threads by itself;
- * streams are read outside both. Close returns after the last of them.
+ * Threads: one a listening place and one a connection, made here; questions come from them one at a time (a lock inside), commands and
+ * streams any number at a time: what a command waits for keeps no probe and no other command waiting. A source must hand over to the
+ * engine's threads by itself. Close returns after the last of them.
  * Routes: GET / (a page that shows the status), /status (JSON), /metrics (Prometheus text), /healthz, /readyz; POST /command/NAME; GET /tap/TOPOLOGY/STAGE[/RATE]
  * and GET /watch/TOPOLOGY: streams of lines, an empty one each second in which nothing came.
  * Whatever fails is JSON: {"error": "…"} with 400, 401, 403, 404, 405, 413, 500 or 503.

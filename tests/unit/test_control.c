@@ -305,6 +305,7 @@ static void test_a_command_that_takes_long_keeps_no_question_waiting(void **stat
     assert_int_equal(ask(bench, "GET", "/healthz", "", &answer), 200);
     assert_int_equal(ask(bench, "GET", "/status", "", &answer), 200);
     assert_int_equal(ask(bench, "GET", "/watch/t", "", &answer), 200);
+    assert_int_equal(ask(bench, "POST", "/command/rollback", "", &answer), 200); /* nor another command */
     (void)pthread_barrier_wait(&inside);
     assert_int_equal(pthread_join(thread, &status), 0);
     assert_int_equal((uintptr_t)status, 200);
