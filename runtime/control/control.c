@@ -189,14 +189,14 @@ struct control_route {
 };
 
 static const struct control_route control_routes[] = {
-    {"GET", "/", true, route_page},
-    {"GET", "/status", false, route_status},
-    {"GET", "/metrics", false, route_metrics},
-    {"GET", "/healthz", true, route_healthz},
-    {"GET", "/readyz", true, route_readyz},
+    {"GET", "/", true, route_page, false},
+    {"GET", "/status", false, route_status, false},
+    {"GET", "/metrics", false, route_metrics, false},
+    {"GET", "/healthz", true, route_healthz, false},
+    {"GET", "/readyz", true, route_readyz, false},
     {"POST", "/command/", false, route_command, true},
-    {"GET", "/tap/", false, route_tap},
-    {"GET", "/watch/", false, route_watch},
+    {"GET", "/tap/", false, route_tap, false},
+    {"GET", "/watch/", false, route_watch, false},
 };
 
 static const struct control_route *control_find(const char *path, const char **ret_rest)
