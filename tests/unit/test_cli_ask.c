@@ -300,6 +300,26 @@ static void test_status_says_what_is_live_and_what_comes(void **state)
     assert_has(rig->out, "  generation 4 canary 1.5 % by bob, plan canary, step 1 of 4\n    no difference\n    sluice promote orders\n");
 }
 
+static void test_shadow_diff_shows_counts_and_both_texts(void **state)
+{
+    struct rig *rig = *state;
+
+    assert_int_equal(
+        sluice(rig, "shadow diff",
+               FINE "{\"topology\":\"orders\",\"ranges\":9,\"ranges_skipped\":1,\"compared\":1000,\"differing\":3,\"meant\":2,\"sinks\":[{\"sink\":\"landing\","
+                    "\"in\":\"both\",\"meant\":2,\"classes\":[{\"level\":\"info\",\"changed\":1,\"missing\":0,\"extra\":0,\"other_sink\":0},"
+                    "{\"level\":\"warn\",\"changed\":1,\"missing\":1,\"extra\":0,\"other_sink\":0}],\"examples\":[{\"kind\":\"changed\",\"what\":\"value\","
+                    "\"field\":\"user.email\",\"source\":\"logs\",\"topic\":\"logs\",\"partition\":\"0\",\"offset\":17,\"level\":\"info\",\"service\":\"cart\","
+                    "\"live\":{\"bytes\":5,\"text\":\"{\\\"a\\\":\\\"${X}\\\"}\"},\"candidate\":null}]},{\"sink\":\"new\",\"in\":\"candidate\",\"meant\":0}]}",
+               NULL),
+        SL_EXIT_OK);
+    assert_has(rig->out, "1000 outputs compared in 9 ranges: 3 differ, 2 differ as meant; 1 ranges skipped\n");
+    assert_has(rig->out, "  landing: 2 changed, 1 missing, 0 extra, 0 at another sink, 2 meant\n");
+    assert_has(rig->out, "    changed in user.email (value): service cart, level info, logs partition 0 offset 17\n");
+    assert_has(rig->out, "      live      {\"a\":\"${X}\"}\n      candidate (nothing)\n");
+    assert_has(rig->out, "  new: only in the new version, not compared;");
+}
+
 /* ---- Ctrl-C ---- */
 
 /* A client in a process of its own; the server accepts and is silent: at `wanted` requests the client is interrupted. */
@@ -358,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_server_that_ends_meanwhile_is_no_success, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_history_is_a_table, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_status_says_what_is_live_and_what_comes, open_rig, close_rig),
+        cmocka_unit_test_setup_teardown(test_shadow_diff_shows_counts_and_both_texts, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_ctrl_c_leaves_the_deployment_and_says_how_to_go_on, open_rig, close_rig),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
