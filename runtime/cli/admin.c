@@ -33,7 +33,7 @@ static const char *admin_topology(const struct admin_request *request, struct sl
     if (name != NULL)
         return name;
     if (sl_host_topologies_count(request->host) == 1)
-        return sl_host_topology_at(request->host, 0)->name;
+        return sl_host_name_at(request->host, 0);
     (void)sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "several topologies run here; name one");
     return NULL;
 }
@@ -88,12 +88,16 @@ static int admin_replay(struct admin_request *request, struct sl_err *err)
     if (name == NULL)
         return -(int)err->code;
     for (uint32_t t = 0; t < sl_host_topologies_count(request->host); t++) {
-        const struct sl_topology *topology = sl_host_topology_at(request->host, t);
-        if (strcmp(topology->name, name) != 0)
+        int status;
+        if (strcmp(sl_host_name_at(request->host, t), name) != 0)
             continue;
-        if (sl_replay_send(request->host, topology, &filter, &result, err) != 0)
-            return -(int)err->code;
-        sl_replay_say(topology, &result, &text);
+        sl_host_hold(request->host);
+        status = sl_replay_send(request->host, sl_host_topology_at(request->host, t), &filter, &result, err);
+        if (status == 0)
+            sl_replay_say(sl_host_topology_at(request->host, t), &result, &text);
+        sl_host_let(request->host);
+        if (status != 0)
+            return status;
         sl_json_out_str_at(request->out, "said", sl_buf_str(&text));
         sl_json_out_u64_at(request->out, "sent", result.sent);
         sl_buf_fini(&text);

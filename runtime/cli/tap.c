@@ -32,17 +32,18 @@ struct tap_stream {
 
 /* ---- which stage ---- */
 
-static const struct sl_topology *tap_topology(struct sl_host *host, const char *name, struct sl_err *err)
+/* *ret_name: the host's own copy of the name. */
+static const struct sl_topology *tap_topology(struct sl_host *host, const char *name, const char **ret_name, struct sl_err *err)
 {
     char names[256] = "";
     size_t used = 0;
 
     for (uint32_t t = 0; t < sl_host_topologies_count(host); t++) {
-        const struct sl_topology *topology = sl_host_topology_at(host, t);
-        if (strcmp(topology->name, name) == 0)
-            return topology;
+        *ret_name = sl_host_name_at(host, t);
+        if (strcmp(*ret_name, name) == 0)
+            return sl_host_topology_at(host, t);
         if (used < sizeof(names))
-            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", t == 0 ? "" : ", ", topology->name);
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", t == 0 ? "" : ", ", *ret_name);
     }
     (void)sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "no topology %s runs here; there are: %s", name, names);
     return NULL;
@@ -56,20 +57,22 @@ static int tap_stage(const struct sl_topology *topology, const char *name, uint3
 
     sl_nearest_init(&nearest, name);
     for (uint32_t c = 0; c < topology->components_count; c++) {
+        if (topology->components[c].role == SL_GONE)
+            continue;
         if (strcmp(topology->components[c].name, name) == 0) {
             *ret_component = c;
             return 0;
         }
         sl_nearest_offer(&nearest, topology->components[c].name);
         if (used < sizeof(names))
-            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", c == 0 ? "" : ", ", topology->components[c].name);
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used == 0 ? "" : ", ", topology->components[c].name);
     }
     return nearest.best != NULL
                ? sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topology %s has no stage %s; did you mean %s?", topology->name, name, nearest.best)
                : sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topology %s has no stage %s; there are: %s", topology->name, name, names);
 }
 
-/* Is `component` among what feeds `stage`, directly or not? Inputs come first in the list, so this ends. */
+/* Is `component` among what feeds `stage`, directly or not? There are no circles, so this ends. */
 static bool tap_feeds(const struct sl_topology *topology, uint32_t component, uint32_t stage)
 {
     const struct sl_component *at = &topology->components[stage];
@@ -183,10 +186,24 @@ static int tap_rate(const char *text, uint32_t *ret_per_s, struct sl_err *err)
     return 0;
 }
 
+/* The stage, of the version that is live; a tap stays at the stage of that name when another one goes live. */
+static int tap_find(struct sl_host *host, const char *path, const char *stage, struct tap_stream *stream, uint32_t *ret_component,
+                    struct sl_err *err)
+{
+    const struct sl_topology *topology;
+    int status;
+
+    sl_host_hold(host);
+    topology = tap_topology(host, path, &stream->topology, err);
+    status = topology == NULL || tap_stage(topology, stage, ret_component, err) != 0 || tap_masked(topology, *ret_component, err) != 0
+                 ? -(int)err->code : 0;
+    sl_host_let(host);
+    return status;
+}
+
 static int tap_open(struct sl_host *host, char *path, struct tap_stream *stream, struct sl_err *err)
 {
     char *stage = strchr(path, '/'), *rate = stage == NULL ? NULL : strchr(stage + 1, '/');
-    const struct sl_topology *topology;
     uint32_t component = 0, per_s = 0;
 
     if (stage == NULL)
@@ -194,11 +211,8 @@ static int tap_open(struct sl_host *host, char *path, struct tap_stream *stream,
     *stage++ = '\0';
     if (rate != NULL)
         *rate++ = '\0';
-    topology = tap_topology(host, path, err);
-    if (topology == NULL || tap_rate(rate, &per_s, err) != 0 || tap_stage(topology, stage, &component, err) != 0 ||
-        tap_masked(topology, component, err) != 0)
+    if (tap_rate(rate, &per_s, err) != 0 || tap_find(host, path, stage, stream, &component, err) != 0)
         return -(int)err->code;
-    stream->topology = topology->name;
     return tap_plug(stream, component, per_s, err);
 }
 

@@ -73,6 +73,7 @@ int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **re
 bool sl_slot_settled(const struct sl_slot *slot);
 /* Closes its operators; of one that was never put in also sinks and sources. Any thread. */
 struct sl_plan *sl_plan_free(struct sl_plan *plan);
+struct sl_slot *sl_plan_slot(const struct sl_plan *plan);
 void sl_slot_pause(struct sl_slot *slot, bool paused); /* slot thread: reads nothing; commits go on */
 
 /* One turn. Returns ns until it wants the next (0: at once; UINT64_MAX: only when woken). */

@@ -39,7 +39,7 @@ struct sl_host_topology {
     uint64_t age_ns; /* of the oldest copy: a slot that is stuck shows here */
     char waits_for[192];
 };
-/* 0 or -1 (no memory). *ret_items malloc'd, count = topologies; sl_host_view_fini. */
+/* 0 or -1 (no memory). *ret_items malloc'd, count = topologies; sl_host_view_fini, soon: until then no version of a topology is freed. */
 int sl_host_view(struct sl_host *host, struct sl_host_topology **ret_items);
 void sl_host_view_fini(struct sl_host *host, struct sl_host_topology *items);
 /* Calls each(user, slot) on the thread of every slot of the topology, one after the other; between its turns. After start, before
@@ -53,7 +53,11 @@ int sl_host_replay(struct sl_host *host, const char *topology, struct sl_err *er
 int sl_host_replay_check(struct sl_host *host, const char *topology, struct sl_err *err);
 struct sl_spool *sl_host_spool(struct sl_host *host);
 uint32_t sl_host_topologies_count(const struct sl_host *host);
+const char *sl_host_name_at(const struct sl_host *host, uint32_t index);
+/* The version that is live. What was read between sl_host_hold and sl_host_let is not freed before the latter. Any thread. */
 const struct sl_topology *sl_host_topology_at(const struct sl_host *host, uint32_t index);
+void sl_host_hold(struct sl_host *host);
+void sl_host_let(struct sl_host *host);
 void sl_host_spool_stats(struct sl_host *host, struct sl_spool_stats *ret_stats);
 uint32_t sl_host_epoch(const struct sl_host *host);
 const char *sl_host_data_dir(const struct sl_host *host);

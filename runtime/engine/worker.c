@@ -14,6 +14,7 @@
 #include <sys/random.h>
 #include <uv.h>
 
+#include "runtime/base/blame.h"
 #include "runtime/base/clock.h"
 #include "runtime/engine/worker_http.h"
 
@@ -30,7 +31,7 @@ struct clerk {
 struct host { /* one slot, where it lives */
     struct sl_worker *worker;
     struct sl_slot *slot;
-    const struct sl_topology *topology;
+    const struct sl_shared *shared;
     uint32_t index;
     uint64_t due_ns, copied_ns;
     atomic_bool woken;
@@ -44,7 +45,7 @@ struct host { /* one slot, where it lives */
 };
 
 struct ask { /* on the stack of who asks */
-    const struct sl_topology *topology;
+    const struct sl_shared *shared;
     void (*each)(void *user, struct sl_slot *slot);
     void *user;
     bool done;
@@ -67,7 +68,8 @@ struct sl_worker {
     uint32_t hosts_count;
     atomic_bool drain, stop;
     atomic_uint over_count;
-    uint64_t random[2];
+    atomic_uint_fast64_t random_next; /* also asked by who opens instances beside the loop */
+    uint64_t random_salt;
 };
 
 /* ---- the clerk ---- */
@@ -162,11 +164,11 @@ static int64_t host_unix(void *user)
 static uint64_t host_random(void *user)
 {
     struct host *host = user;
-    uint64_t z = host->worker->random[0] += 0x9e3779b97f4a7c15ull;
+    uint64_t z = atomic_fetch_add(&host->worker->random_next, 0x9e3779b97f4a7c15ull) + 0x9e3779b97f4a7c15ull;
 
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return (z ^ (z >> 31)) ^ host->worker->random[1];
+    return (z ^ (z >> 31)) ^ host->worker->random_salt;
 }
 
 static void host_submit(void *user, struct sl_job *job)
@@ -302,7 +304,7 @@ static void worker_answer(struct sl_worker *worker)
     while (ask != NULL) {
         struct ask *next = ask->next;
         for (uint32_t i = 0; i < worker->hosts_count; i++) {
-            if (worker->hosts[i].topology != ask->topology)
+            if (worker->hosts[i].shared != ask->shared)
                 continue;
             ask->each(ask->user, worker->hosts[i].slot);
             worker->hosts[i].due_ns = 0;
@@ -315,10 +317,10 @@ static void worker_answer(struct sl_worker *worker)
     }
 }
 
-void sl_worker_ask(struct sl_worker *worker, const struct sl_topology *topology, void (*each)(void *user, struct sl_slot *slot),
+void sl_worker_ask(struct sl_worker *worker, const struct sl_shared *shared, void (*each)(void *user, struct sl_slot *slot),
                    void *user)
 {
-    struct ask ask = {.topology = topology, .each = each, .user = user};
+    struct ask ask = {.shared = shared, .each = each, .user = user};
 
     (void)pthread_mutex_lock(&worker->lock);
     ask.next = worker->asks;
@@ -374,6 +376,7 @@ static void worker_main(void *user)
 {
     struct sl_worker *worker = user;
 
+    sl_blame_thread();
     worker_round(worker);
     (void)uv_run(&worker->loop, UV_RUN_DEFAULT);
 }
@@ -383,6 +386,7 @@ static void worker_main(void *user)
 struct sl_worker *sl_worker_new(const struct sl_worker_settings *settings, struct sl_err *err)
 {
     struct sl_worker *worker = calloc(1, sizeof(*worker));
+    uint64_t random[2] = {0, 0};
 
     if (worker == NULL || (worker->hosts = calloc(settings->slots_max + 1, sizeof(*worker->hosts))) == NULL) {
         free(worker);
@@ -392,8 +396,10 @@ struct sl_worker *sl_worker_new(const struct sl_worker_settings *settings, struc
     worker->settings = *settings;
     (void)pthread_mutex_init(&worker->lock, NULL);
     (void)pthread_cond_init(&worker->answered, NULL);
-    if (getrandom(worker->random, sizeof(worker->random), 0) != sizeof(worker->random))
-        worker->random[0] = sl_clock_now_ns();
+    if (getrandom(random, sizeof(random), 0) != sizeof(random))
+        random[0] = sl_clock_now_ns();
+    atomic_init(&worker->random_next, random[0]);
+    worker->random_salt = random[1];
     if (uv_loop_init(&worker->loop) != 0 || uv_async_init(&worker->loop, &worker->async, worker_on_async) != 0 ||
         uv_timer_init(&worker->loop, &worker->timer) != 0 || uv_idle_init(&worker->loop, &worker->idle) != 0) {
         (void)sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "making an event loop");
@@ -414,7 +420,7 @@ int sl_worker_add(struct sl_worker *worker, const struct sl_shared *shared, uint
 
     assert(!worker->started && worker->hosts_count < worker->settings.slots_max);
     host->worker = worker;
-    host->topology = shared->topology;
+    host->shared = shared;
     host->index = index;
     host->done_last = &host->done_first;
     host->answered_last = &host->answered_first;
@@ -487,7 +493,7 @@ struct sl_worker *sl_worker_free(struct sl_worker *worker)
 }
 
 void sl_worker_view(struct sl_worker *worker,
-                    void (*each)(void *user, const struct sl_topology *topology, uint32_t index,
+                    void (*each)(void *user, const struct sl_shared *shared, uint32_t index,
                                  const struct sl_slot_status *status, uint64_t age_ns, const char *waits_for),
                     void *user)
 {
@@ -497,7 +503,7 @@ void sl_worker_view(struct sl_worker *worker,
     for (uint32_t i = 0; i < worker->hosts_count; i++) {
         const struct host *host = &worker->hosts[i];
         if (host->has_status)
-            each(user, host->topology, host->index, &host->status, now_ns - host->copied_ns, host->waits_for);
+            each(user, host->shared, host->index, &host->status, now_ns - host->copied_ns, host->waits_for);
     }
     (void)pthread_mutex_unlock(&worker->lock);
 }

@@ -29,15 +29,15 @@ bool sl_worker_idle(struct sl_worker *worker);
 /* Ends the thread (slots that still run are abandoned: nothing more is committed) and frees all. */
 struct sl_worker *sl_worker_free(struct sl_worker *worker);
 
-/* Calls each(user, slot) on the worker's thread, between two turns, for every slot of the topology that lives here; returns when that
+/* Calls each(user, slot) on the worker's thread, between two turns, for every slot of those that share it and live here; returns when that
  * is done. Any thread but the worker's; the worker must be started, and not be freed meanwhile. */
-void sl_worker_ask(struct sl_worker *worker, const struct sl_topology *topology, void (*each)(void *user, struct sl_slot *slot),
+void sl_worker_ask(struct sl_worker *worker, const struct sl_shared *shared, void (*each)(void *user, struct sl_slot *slot),
                    void *user);
 
 /* The newest copies of its slots' status, made a few times a second and when a slot ends. Any thread. each is called under a
  * lock: it must not call back. age_ns: since the copy was made. */
 void sl_worker_view(struct sl_worker *worker,
-                    void (*each)(void *user, const struct sl_topology *topology, uint32_t index,
+                    void (*each)(void *user, const struct sl_shared *shared, uint32_t index,
                                  const struct sl_slot_status *status, uint64_t age_ns, const char *waits_for),
                     void *user);
 

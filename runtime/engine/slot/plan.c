@@ -182,6 +182,7 @@ static struct sl_node *plan_node(struct sl_plan *plan, uint32_t component, uint3
     if (conf->role == SL_OPERATOR) {
         node->kind = (const struct sl_op_kind *)(const void *)conf->head;
         node->self = plan->components[component]->self;
+        node->frame = &plan->components[component]->frame;
     }
     last = &node->child;
     for (uint32_t c = 0; c < plan->topology->components_count; c++) {
@@ -284,6 +285,7 @@ static int plan_open_operator(struct sl_plan *plan, uint32_t c, struct sl_err *e
     const struct sl_op_kind *kind = (const struct sl_op_kind *)(const void *)component->conf.head;
 
     plan->opening = c;
+    component->frame = (struct sl_blame_frame){component->api.topology, component->conf.name, plan->generation, false};
     if (kind->open(component->self, &component->api, component->conf.config, &plan->names, err) != 0)
         return sl_while(err, "operator %s", component->conf.name);
     return 0;
@@ -371,6 +373,11 @@ struct sl_plan *sl_plan_new(struct sl_slot *slot, const struct sl_topology *topo
     if (plan_names_from(plan, live, err) != 0 || plan_open(plan, live, err) != 0)
         return sl_plan_free(plan);
     return plan;
+}
+
+struct sl_slot *sl_plan_slot(const struct sl_plan *plan)
+{
+    return plan->slot;
 }
 
 /* ---- the end ---- */

@@ -1,5 +1,5 @@
 /* slot_private.h: the inside of a slot, shared by the files that are its parts: plan (one version's instances and trees), swap (one
- * plan gives way to the next), branch (a batch through the tree), account (ledger), position (partitions and marks), ticket
+ * plan gives way to the next), branch (a batch to the sinks, arm: through the tree), account (ledger), position (partitions and marks), ticket
  * (acknowledgements), flush (commit state machine), revoke.
  *
  * What belongs to a version of the topology is in struct sl_plan; what must outlive it (sources, sinks by name with their marks, tickets,
@@ -11,10 +11,12 @@
 #ifndef SL_RUNTIME_ENGINE_SLOT_PRIVATE_H
 #define SL_RUNTIME_ENGINE_SLOT_PRIVATE_H
 
+#include "runtime/base/blame.h"
 #include "runtime/base/buf.h"
 #include "runtime/base/intern.h"
 #include "runtime/config/topology.h"
 #include "runtime/engine/slot/account.h"
+#include "runtime/engine/slot/arm.h"
 #include "runtime/engine/domain.h"
 #include "runtime/engine/drive.h"
 #include "runtime/engine/encode.h"
@@ -66,6 +68,7 @@ struct sl_slot_component {
     uint32_t *columns; /* bound at open, for projections */
     uint32_t columns_count, columns_cap;
     bool whole; /* it asked for whole records */
+    struct sl_blame_frame frame; /* of an operator: who runs, should the process crash */
     struct sl_component_counts counts;
 };
 
@@ -100,7 +103,6 @@ struct sl_slot_sink { /* one name; a row is free where now.kind is NULL */
     char *name;
     bool gone;     /* the topology has it no more; it finishes what it took, and its queue */
     char zone[33]; /* once it is known */
-    bool encoded; /* of this batch: a replay brings bodies that it had refused, encoded as they are */
     struct sl_position *positions; /* [slot->partitions_cap] */
     uint64_t open_items;           /* parcels and records taken since the last seal */
     struct sl_ledger open, sealed_ledger; /* flushed: counted in the slot's ledger once committed (rule J4) */
@@ -109,8 +111,6 @@ struct sl_slot_sink { /* one name; a row is free where now.kind is NULL */
     bool sealed, want_flush;
     bool sealed_leaving;           /* what is sealed is leaving's */
     uint64_t backoff_ns;
-    const struct sl_view *views[8]; /* leaves of this batch, in tree order */
-    uint32_t views_count;
     uint32_t tickets_pending;
     struct sl_queue *queue; /* when_full: spool (queue.h), or NULL */
 };
@@ -119,6 +119,7 @@ struct sl_node { /* a stage in the tree of one source */
     uint32_t component;
     const struct sl_op_kind *kind; /* NULL: a sink or the source itself */
     void *self;
+    const struct sl_blame_frame *frame;
     uint32_t sink; /* index into slot->sinks, or UINT32_MAX */
     uint32_t port; /* of the parent that feeds it */
     struct sl_node *child, *sibling;
@@ -171,6 +172,7 @@ struct sl_plan {
 struct sl_dead { /* a record set aside in this batch */
     const struct sl_batch *batch; /* the source's, or a view's own (derive.h) */
     uint16_t index;
+    const struct sl_plan *plan; /* whose stage it was; NULL: the live one's */
     uint32_t component; /* UINT32_MAX: the engine */
     const char *reason;
 };
@@ -229,6 +231,7 @@ struct sl_slot {
     uint64_t now_ns, start_ns;
 
     struct sl_plan *plan;                  /* the live one; topology and components are its */
+    struct sl_arm live;                    /* its way through a batch */
     struct sl_slot_component **components; /* [topology->components_count] NULL: gone */
     struct sl_slot_source *sources; /* [SL_SLOT_SOURCES_MAX] */
     uint32_t sources_count, source_next;
@@ -240,6 +243,8 @@ struct sl_slot {
     uint32_t leaving; /* instances of sinks, and sources, that have not finished yet */
     uint64_t swaps, maybe_duplicated;
     bool paused; /* by a person */
+    struct sl_job fence; /* swap.c */
+    uint32_t fences;
 
     struct sl_partition **partitions; /* by index; NULL free */
     uint32_t partitions_cap;
@@ -315,7 +320,8 @@ int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_b
 /* dead.c: room for `count` items. 0, or -1: no memory. */
 int sl_slot_room(struct sl_slot *slot, uint32_t count);
 /* Sets a record aside; `reason` lives as long as the batch. 0, or -1: no memory. */
-int sl_slot_dead(struct sl_slot *slot, const struct sl_batch *batch, uint16_t index, uint32_t component, const char *reason);
+int sl_slot_dead(struct sl_slot *slot, const struct sl_batch *batch, uint16_t index, const struct sl_plan *plan, uint32_t component,
+                 const char *reason);
 /* Bodies of dead letters for slot->dead, into `items`, whose rows are of the source's batch. Returns the count, <0 over budget. */
 int sl_slot_letters(struct sl_slot *slot, uint64_t skip_below, struct sl_item *items);
 /* mask.c: a text of a partition's record (json: the whole record) as it may be shown: with a letter's component, or UINT32_MAX.

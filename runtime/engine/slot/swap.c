@@ -573,8 +573,71 @@ static void swap_plan(struct sl_slot *slot, struct sl_plan *plan)
     }
     plan->installed = true;
     slot->plan = plan;
-    slot->topology = plan->topology;
+    __atomic_store_n(&slot->topology, plan->topology, __ATOMIC_RELEASE); /* sl_slot_topology, from jobs */
     slot->components = plan->components;
+}
+
+static bool swap_masks(const struct sl_plan *plan)
+{
+    for (uint32_t c = 0; c < plan->components_count; c++)
+        if (plan->components[c] != NULL && plan->components[c]->conf.role == SL_OPERATOR &&
+            ((const struct sl_op_kind *)(const void *)plan->components[c]->conf.head)->mask != NULL)
+            return true;
+    return false;
+}
+
+/* Rule H3: by name, kind and the version of the state. What cannot be handed over begins anew, and that is said. */
+static void swap_states(struct sl_slot *slot, struct sl_plan *old, struct sl_plan *plan)
+{
+    for (uint32_t c = 0; c < old->components_count; c++) {
+        const struct sl_op_kind *kind;
+        struct sl_err err = {0};
+        if (old->components[c] == NULL || plan->components[c] == NULL || old->components[c]->conf.role != SL_OPERATOR ||
+            plan->components[c]->conf.role != SL_OPERATOR || old->components[c]->conf.head != plan->components[c]->conf.head)
+            continue;
+        kind = (const struct sl_op_kind *)(const void *)plan->components[c]->conf.head;
+        if (kind->adopt == NULL || kind->state_version(old->components[c]->self) != kind->state_version(plan->components[c]->self) ||
+            kind->adopt(plan->components[c]->self, old->components[c]->self, true, &err) == 0)
+            continue;
+        (void)sl_while(&err, "topology %s: what stage %s knew is not handed over", plan->topology->name, plan->components[c]->conf.name);
+        sl_slot_log(slot, &err, "state");
+    }
+}
+
+/* Jobs that were submitted under the old plan may still read its topology: once this one has run, none does. */
+static void swap_fence_run(struct sl_job *job)
+{
+    (void)job;
+}
+
+static void swap_fence(struct sl_slot *slot);
+
+static void swap_fence_done(struct sl_job *job)
+{
+    struct sl_slot *slot = (struct sl_slot *)(void *)((char *)job - offsetof(struct sl_slot, fence));
+    bool again = slot->fences > 1;
+
+    slot->leaving--;
+    slot->fences = 0;
+    if (again)
+        swap_fence(slot);
+}
+
+static void swap_fence(struct sl_slot *slot)
+{
+    if (slot->fences++ > 0)
+        return;
+    slot->leaving++;
+    slot->fence.run = swap_fence_run;
+    slot->fence.done = swap_fence_done;
+    slot->env.submit(slot->env.user, &slot->fence);
+}
+
+/* What a tap may show was decided under the old version; one that masks for the first time ends the taps. */
+static void swap_taps(struct sl_slot *slot, const struct sl_plan *old, const struct sl_plan *plan)
+{
+    if (!swap_masks(old) && swap_masks(plan))
+        slot->taps = NULL;
 }
 
 int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **ret_old, struct sl_err *err)
@@ -604,6 +667,9 @@ int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **re
         return status;
     }
     swap_trees(slot, plan);
+    swap_states(slot, old, plan);
+    swap_taps(slot, old, plan);
+    swap_fence(slot);
     *ret_old = old;
     slot->env.wake(slot->env.user);
     return 0;
@@ -649,8 +715,9 @@ int sl_slot_start(struct sl_slot *slot, struct sl_plan *plan, struct sl_err *err
 
     slot->sinks = calloc(SL_SLOT_SINKS_MAX, sizeof(*slot->sinks));
     slot->sources = calloc(SL_SLOT_SOURCES_MAX, sizeof(*slot->sources));
+    slot->live.leaves = calloc(SL_SLOT_SINKS_MAX, sizeof(*slot->live.leaves));
     slot->path_blocks = calloc(plan->paths_count + 1, sizeof(void *));
-    if (slot->sinks == NULL || slot->sources == NULL || slot->path_blocks == NULL) {
+    if (slot->sinks == NULL || slot->sources == NULL || slot->live.leaves == NULL || slot->path_blocks == NULL) {
         (void)sl_plan_free(plan);
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", slot->topology->name);
     }
