@@ -164,7 +164,8 @@ int sl_slot_room(struct sl_slot *slot, uint32_t count)
     return 0;
 }
 
-int sl_slot_dead(struct sl_slot *slot, const struct sl_batch *batch, uint16_t index, uint32_t component, const char *reason)
+int sl_slot_dead(struct sl_slot *slot, const struct sl_batch *batch, uint16_t index, const struct sl_plan *plan, uint32_t component,
+                 const char *reason)
 {
     if (slot->dead_count == slot->dead_cap) { /* several branches may set aside the same record */
         uint32_t cap = slot->dead_cap == 0 ? 64 : 2 * slot->dead_cap;
@@ -174,7 +175,7 @@ int sl_slot_dead(struct sl_slot *slot, const struct sl_batch *batch, uint16_t in
         slot->dead = grown;
         slot->dead_cap = cap;
     }
-    slot->dead[slot->dead_count++] = (struct sl_dead){batch, index, component, reason};
+    slot->dead[slot->dead_count++] = (struct sl_dead){batch, index, plan, component, reason};
     return 0;
 }
 

@@ -119,7 +119,7 @@ static int refuse_letter(struct sl_slot *slot, const struct sl_refusal *refusal,
     if (sl_view_all(&view, &batch, &decoded) != 0)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a dead letter");
     slot->dead_count = 0;
-    if (sl_slot_dead(slot, &batch, 0, slot->sinks[refusal->sink].now.component, refusal->reason) != 0 ||
+    if (sl_slot_dead(slot, &batch, 0, NULL, slot->sinks[refusal->sink].now.component, refusal->reason) != 0 ||
         sl_slot_letters(slot, 0, slot->items) != 1)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a dead letter");
     slot->items[0].ref.ticket = UINT32_MAX; /* of no ticket: nobody waits for this answer */

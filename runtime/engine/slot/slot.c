@@ -650,6 +650,7 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
     free(slot->tickets);
     free(slot->items);
     free(slot->dead);
+    free(slot->live.leaves);
     sl_ledger_fini(&slot->ledger);
     slot->account = sl_account_free(slot->account);
     sl_arena_fini(&slot->arena);
