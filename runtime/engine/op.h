@@ -85,6 +85,7 @@ enum sl_op_flags {
     SL_OP_EDITS = 4,   /* changes what records say: refused before codec raw behind a foreign parse, where it would be lost */
     SL_OP_STAMPS = 8,  /* adds to records what may be lost there: a warning */
     SL_OP_DERIVES = 16, /* may make several records of one (derive.h) */
+    SL_OP_CODE = 32,    /* runs code that did not come with Sluice (a script, a plugin): sl_blame_frame.foreign */
 };
 
 struct sl_op_kind {

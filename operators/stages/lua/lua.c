@@ -561,6 +561,6 @@ const struct sl_op_kind sl_op_lua = {
     .ready = lua_stage_ready,
     .process = lua_stage_process,
     .close = lua_stage_close,
-    .flags = SL_OP_EDITS,
+    .flags = SL_OP_EDITS | SL_OP_CODE,
     .config_flags = lua_flags,
 };

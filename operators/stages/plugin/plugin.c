@@ -570,6 +570,6 @@ const struct sl_op_kind sl_op_plugin = {
     .ready = plugin_stage_ready,
     .process = plugin_stage_process,
     .close = plugin_stage_close,
-    .flags = SL_OP_EDITS,
+    .flags = SL_OP_EDITS | SL_OP_CODE,
     .config_flags = plugin_flags,
 };
