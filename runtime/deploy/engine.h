@@ -4,6 +4,7 @@
 #ifndef SL_RUNTIME_DEPLOY_ENGINE_H
 #define SL_RUNTIME_DEPLOY_ENGINE_H
 
+#include "runtime/base/buf.h"
 #include "runtime/engine/generation.h"
 
 /* What became of a topology's records since the process started. */
@@ -20,6 +21,8 @@ struct sl_deploy_engine {
     int (*shadow)(struct sl_host *host, struct sl_candidate *candidate, const struct sl_expect *expect, struct sl_err *err);
     int (*canary)(struct sl_host *host, struct sl_candidate *candidate, double share, enum sl_split_by by, struct sl_err *err);
     int (*sides)(struct sl_host *host, struct sl_candidate *candidate, struct sl_sides *ret_sides, struct sl_err *err);
+    /* What a shadow found so far, as one JSON object (engine/shadow.h). */
+    int (*differences)(struct sl_host *host, struct sl_candidate *candidate, struct sl_buf *json, struct sl_err *err);
     int (*pause)(struct sl_host *host, const char *topology, bool paused, struct sl_err *err);
     int (*drain)(struct sl_host *host, const char *topology, struct sl_err *err);
     int (*counts)(struct sl_host *host, const char *topology, struct sl_deploy_counts *ret_counts);
