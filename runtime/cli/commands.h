@@ -14,6 +14,7 @@ int sl_command_topologies(struct sl_cli *cli);
 int sl_command_init(struct sl_cli *cli);
 int sl_command_cat(struct sl_cli *cli);
 int sl_command_status(struct sl_cli *cli);
+int sl_command_diff(struct sl_cli *cli);
 int sl_command_deploy(struct sl_cli *cli);
 int sl_command_promote(struct sl_cli *cli);
 int sl_command_rollback(struct sl_cli *cli);

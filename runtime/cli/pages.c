@@ -52,6 +52,17 @@ static const struct sl_slot_queue_status *pages_queue_of(const struct sl_host_to
     return NULL;
 }
 
+bool sl_pages_is_sink(const struct sl_host_topology *item, uint32_t component, struct sl_ledger_row *ret_sum)
+{
+    const struct sl_component *at = &item->topology->components[component];
+    uint64_t told = 0;
+
+    sl_ledger_sum(&item->sum.ledger, component, ret_sum);
+    for (int fate = SL_LIVE; fate < SL_FATES; fate++)
+        told += ret_sum->fates[fate];
+    return at->role == SL_SINK || (at->role == SL_GONE && at->gone_role == SL_SINK && told > 0);
+}
+
 /* A table of its own, where there are any. */
 static void pages_queues(struct sl_json_out *out, const struct sl_host_topology *item)
 {
@@ -80,12 +91,11 @@ static void pages_sinks(struct sl_json_out *out, const struct sl_host_topology *
     for (uint32_t c = 0; c < item->topology->components_count; c++) {
         const struct sl_component *component = &item->topology->components[c];
         struct sl_ledger_row sum;
-        if (component->role != SL_SINK)
+        if (!sl_pages_is_sink(item, c, &sum))
             continue;
-        sl_ledger_sum(&item->sum.ledger, c, &sum);
         sl_json_out_object(out);
         sl_json_out_str_at(out, "sink", component->name);
-        sl_json_out_str_at(out, "type", component->type);
+        sl_json_out_str_at(out, "type", component->role == SL_GONE ? "gone" : component->type);
         for (int fate = SL_LIVE; fate < SL_FATES; fate++)
             sl_json_out_u64_at(out, pages_fates[fate], sum.fates[fate]);
         sl_json_out_u64_at(out, "bytes", sum.bytes);
@@ -240,9 +250,8 @@ static void pages_metric_records(struct sl_metrics *metrics, const struct sl_hos
 {
     for (uint32_t c = 0; c < item->topology->components_count; c++) {
         struct sl_ledger_row sum;
-        if (item->topology->components[c].role != SL_SINK)
+        if (!sl_pages_is_sink(item, c, &sum))
             continue;
-        sl_ledger_sum(&item->sum.ledger, c, &sum);
         for (int fate = SL_LIVE; fate < SL_FATES; fate++) {
             const char *values[] = {item->topology->name, item->topology->components[c].name, "0", pages_fates[fate]};
             sl_metrics_u64(metrics, &pages_rows[ROW_RECORDS], values, sum.fates[fate]);
@@ -259,9 +268,8 @@ static void pages_metric_bytes(struct sl_metrics *metrics, const struct sl_host_
     for (uint32_t c = 0; c < item->topology->components_count; c++) {
         const char *values[] = {item->topology->name, item->topology->components[c].name};
         struct sl_ledger_row sum;
-        if (item->topology->components[c].role != SL_SINK)
+        if (!sl_pages_is_sink(item, c, &sum))
             continue;
-        sl_ledger_sum(&item->sum.ledger, c, &sum);
         sl_metrics_u64(metrics, &pages_rows[ROW_BYTES], values, sum.bytes);
     }
 }

@@ -17,6 +17,9 @@ int sl_pages_metrics(struct sl_host *host, uint64_t started_ns, struct sl_buf *t
 bool sl_pages_summary(struct sl_host *host, const struct sl_cli *cli, FILE *out, uint64_t elapsed_ns);
 /* Is every row's `in` the sum of its fates? */
 bool sl_pages_balanced(const struct sl_ledger *ledger);
+/* Is the component a sink with something to tell: one of the live version, or one that is gone whose records are accounted for?
+ * *ret_sum: its row of the ledger, in any case. */
+bool sl_pages_is_sink(const struct sl_host_topology *item, uint32_t component, struct sl_ledger_row *ret_sum);
 /* The metric rows, for the reference docs. */
 struct sl_metric_row;
 const struct sl_metric_row *sl_pages_metric_rows(void);

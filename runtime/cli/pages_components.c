@@ -17,7 +17,8 @@ struct place { /* a counter of a component of a topology */
 
 static const struct sl_counter *place_counter(const struct sl_host_topology *items, const struct place *place)
 {
-    const struct sl_counter *counters = items[place->topology].topology->components[place->component].head->counters;
+    const struct sl_head *head = items[place->topology].topology->components[place->component].head;
+    const struct sl_counter *counters = head == NULL ? NULL : head->counters; /* a gone one's kind is not known any more */
 
     for (uint32_t i = 0; counters != NULL && i <= place->counter; i++)
         if (counters[i].name == NULL)

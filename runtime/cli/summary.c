@@ -20,12 +20,12 @@ static void summary_sinks(const struct sl_host_topology *item, FILE *out)
     (void)fprintf(out, "  %-20s %12s %12s %12s %12s %10s %14s\n", "sink", "in", "delivered", "filtered", "sampled", "dead", "bytes");
     for (uint32_t c = 0; c < item->topology->components_count; c++) {
         struct sl_ledger_row sum;
-        if (item->topology->components[c].role != SL_SINK)
+        if (!sl_pages_is_sink(item, c, &sum))
             continue;
-        sl_ledger_sum(&item->sum.ledger, c, &sum);
-        (void)fprintf(out, "  %-20s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 " %14" PRIu64 "\n",
+        (void)fprintf(out, "  %-20s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 " %14" PRIu64 "%s\n",
                       item->topology->components[c].name, sum.fates[SL_LIVE], sum.fates[SL_DELIVERED], sum.fates[SL_FILTERED],
-                      sum.fates[SL_SAMPLED], sum.fates[SL_DEAD], sum.bytes);
+                      sum.fates[SL_SAMPLED], sum.fates[SL_DEAD], sum.bytes,
+                      item->topology->components[c].role == SL_GONE ? "  gone" : "");
     }
 }
 
@@ -61,8 +61,7 @@ static void summary_estimates(const struct sl_host_topology *item, FILE *out)
     for (uint32_t c = 0; c < item->topology->components_count; c++) {
         struct summary_level levels[SL_LEVELS] = {{0, 0, 0}};
         struct sl_ledger_row sum;
-        sl_ledger_sum(&item->sum.ledger, c, &sum);
-        if (item->topology->components[c].role != SL_SINK || sum.fates[SL_SAMPLED] == 0)
+        if (!sl_pages_is_sink(item, c, &sum) || sum.fates[SL_SAMPLED] == 0)
             continue;
         summary_levels(item, c, levels);
         (void)fprintf(out, "  %s: estimated against true counts by level\n", item->topology->components[c].name);

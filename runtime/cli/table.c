@@ -14,6 +14,7 @@
 static const struct sl_option table_run[] = {
     TABLE_CONFIG,
     TABLE_DATA_DIR,
+    {"from-files", NULL, "Run the files as they are, also where another generation was live; without it the live one comes back."},
     {"once", NULL, "End when every source is at its end and everything is committed."},
     {"for", "DURATION", "End cleanly after this long, such as 10s."},
     {"workers", "COUNT", "Worker threads (default: usable CPUs)."},
@@ -76,6 +77,16 @@ static const struct sl_option table_deploy[] = {
     {"set", "PATH=VALUE", "A setting said otherwise than in the file, such as operators.enrich.script=v2.lua; may be repeated."},
     {"wait", NULL, "Show how it goes on until it ends; Ctrl-C leaves it as it is."},
     TABLE_SOCKET,
+    TABLE_DATA_DIR,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
+static const struct sl_option table_diff[] = {
+    {"set", "PATH=VALUE", "A setting of the second file said otherwise, as for deploy; may be repeated."},
+    {"topology", "NAME", "Of which topology generations are, where none of the two is a file."},
+    {"exit-code", NULL, "Exit with 1 where they differ."},
+    TABLE_CONFIG,
     TABLE_DATA_DIR,
     TABLE_JSON,
     {NULL, NULL, NULL},
@@ -155,6 +166,9 @@ static const struct sl_command table[] = {
      "sluice init nginx-clickhouse access-logs", table_topologies, NULL, sl_command_init},
     {"graph", "FILE", 1, 1, "Draw a topology as Graphviz or Mermaid text.",
      "sluice graph topology.yaml | dot -Tsvg > topology.svg", table_graph, NULL, sl_command_graph},
+    {"diff", "A B", 2, 2,
+     "Compare two versions of a topology (files, or generations: a number, live, previous) and tell what a deployment of B over A does.",
+     "sluice diff live topology.yaml", table_diff, NULL, sl_command_diff},
     {"deploy", "FILE", 1, 1, "Give the running server a new version of a topology: it is checked, opened and warm; what runs is not touched.",
      "sluice deploy topology.yaml --plan canary --wait", table_deploy, NULL, sl_command_deploy},
     {"shadow", "start|stop|diff [TOPOLOGY]", 1, 2,

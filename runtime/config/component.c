@@ -553,9 +553,10 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
     static const char *const source_own[] = {"type", NULL}, *const own[] = {"type", "inputs", NULL};
     struct sl_component *component = &item->component;
     bool sink = component->role == SL_SINK, dead = strcmp(component->name, SL_DEAD_LETTERS) == 0;
-    struct sink_common common = {.required = true, .when_full = SINK_FULL_UNSAID, .require = SINK_REQUIRE_UNSAID};
+    struct sink_common *common = sl_pool_alloc(draft->bind.pool, sizeof(*common));
+    const struct sink_common unsaid = {.required = true, .when_full = SINK_FULL_UNSAID, .require = SINK_REQUIRE_UNSAID};
     const struct sl_bind_part parts[] = {{component->head->fields, component->config},
-                                         {sl_sink_common_fields, &common}};
+                                         {sl_sink_common_fields, common}};
     const struct sl_bind_map map = {.parts = parts,
                                     .parts_count = sink ? 2 : 1,
                                     .own = component->role == SL_SOURCE || dead ? source_own : own,
@@ -563,20 +564,23 @@ static void component_bind(struct sl_draft *draft, struct sl_draft_component *it
                                     .setting = item->setting};
     bool fine;
 
+    *common = unsaid;
+    component->written = item->node;
+    component->common = sink ? common : NULL;
     item->files_first = draft->bind.inputs->count;
     fine = sl_bind_fill(&draft->bind, &map, item->node);
     if (fine && component->head->bind != NULL)
         fine = component->head->bind(&draft->bind, item->node, item->setting, component->config);
     item->files_count = draft->bind.inputs->count - item->files_first;
 
-    component_sink_common(component, &common);
+    component_sink_common(component, common);
     component_connection(draft, item);
     if (!fine)
         return;
     if (sink) {
         component_check_sink(draft, item);
         component_check_push(draft, item);
-        (void)sl_encoding_make(&draft->bind, &common.encoding, item->node, item->setting, component_encoding_needs(component),
+        (void)sl_encoding_make(&draft->bind, &common->encoding, item->node, item->setting, component_encoding_needs(component),
                                &component->sink.encoding);
     }
     component_kind_check(draft, item);

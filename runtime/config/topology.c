@@ -131,8 +131,8 @@ static void topology_settings(struct sl_draft *draft, const struct sl_yaml *root
                               struct sl_topology *topology)
 {
     static const char *const own[] = {"sources", "operators", "sinks", "dead_letters", NULL};
-    struct topology_settings settings = {.name = NULL};
-    const struct sl_bind_part part = {sl_topology_fields, &settings};
+    struct topology_settings *settings = sl_pool_alloc(draft->bind.pool, sizeof(*settings));
+    const struct sl_bind_part part = {sl_topology_fields, settings};
     const struct sl_bind_map map = {.parts = &part,
                                     .parts_count = 1,
                                     .own = own,
@@ -141,15 +141,17 @@ static void topology_settings(struct sl_draft *draft, const struct sl_yaml *root
                                     .extensions = true};
 
     (void)sl_bind_fill(&draft->bind, &map, root);
-    topology_check_settings(draft, root, &settings);
-    topology->name = settings.name;
-    topology->memory_bytes = settings.memory;
-    topology->consumers = (uint32_t)settings.consumers;
-    topology->commit_mode = settings.commit.mode;
-    topology->commit_topic = settings.commit.topic;
-    topology->commit_every_ns = settings.commit.every;
-    topology->max_age_ns = settings.max_age;
-    topology->max_future_ns = settings.max_future;
+    topology_check_settings(draft, root, settings);
+    topology->name = settings->name;
+    topology->memory_bytes = settings->memory;
+    topology->consumers = (uint32_t)settings->consumers;
+    topology->commit_mode = settings->commit.mode;
+    topology->commit_topic = settings->commit.topic;
+    topology->commit_every_ns = settings->commit.every;
+    topology->max_age_ns = settings->max_age;
+    topology->max_future_ns = settings->max_future;
+    topology->written = root;
+    topology->settings = settings;
 }
 
 /* ---- components ---- */

@@ -12,6 +12,7 @@
 enum sl_role { SL_SOURCE, SL_OPERATOR, SL_SINK, SL_PAST, SL_GONE };
 enum sl_when_full { SL_FULL_WAIT, SL_FULL_SPOOL, SL_FULL_DEFER, SL_FULL_SHED };
 struct sl_encoding; /* encoding.h */
+struct sl_yaml;     /* yaml.h */
 
 /* What every sink has beside its kind's own settings. */
 struct sl_sink_common {
@@ -44,6 +45,8 @@ struct sl_component {
     struct sl_input *inputs;
     uint32_t inputs_count;
     uint32_t line, column;
+    const struct sl_yaml *written; /* its mapping, sets in it */
+    const void *common;            /* SL_SINK: sl_sink_common_fields as bound, for comparisons; else NULL */
     /* Of all that its behaviour depends on but its inputs: type, settings with ${VAR} filled in, what every sink has, the connection it
      * names, and what its files and secrets hold at this moment. Not of its name nor of where the topology lies, unless it reads
      * files below that folder (SL_F_BELOW_BASE). Of two loads in one process: equal means that an open instance may stay. */
@@ -95,6 +98,8 @@ struct sl_topology {
     const struct sl_input_file *inputs; /* by setting */
     uint32_t inputs_count;
     struct sl_strings sets; /* it was loaded with: "PATH=VALUE" */
+    const struct sl_yaml *written; /* the whole, sets in it */
+    const void *settings;          /* sl_topology_fields as bound, for comparisons */
 };
 
 struct sl_process_config; /* process.h */

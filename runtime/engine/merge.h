@@ -14,6 +14,7 @@ enum { SL_MERGE_COMPONENTS_MAX = 2048 }; /* rows, those that are gone included *
 enum sl_merge_fate {
     SL_MERGE_NONE,    /* of a row that was gone and still is */
     SL_MERGE_KEPT,    /* sources and sinks: same settings, the instance stays (its inputs may be others) */
+    SL_MERGE_SET,     /* sources: other settings, which the instance that runs takes in place (sl_source_kind.change) */
     SL_MERGE_CHANGED, /* same role and name, other settings or another type; operators are always NEW */
     SL_MERGE_NEW,
     SL_MERGE_GONE, /* was there, is not any more: its row's role is SL_GONE */

@@ -400,19 +400,38 @@ int sl_generations_crashed(struct sl_generations *generations, uint32_t number, 
 
 /* ---- life ---- */
 
+static int generations_init(struct sl_generations *generations, struct sl_fs *fs, const char *data_dir, const char *topology,
+                            struct sl_err *err)
+{
+    memset(generations, 0, sizeof(*generations));
+    generations->fs = fs;
+    if (asprintf(&generations->dir, "%s/generations/%s", data_dir, topology) >= 0)
+        return 0;
+    generations->dir = NULL;
+    return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, ENOMEM, "no memory for the generations of %s", topology);
+}
+
+int sl_generations_look(struct sl_fs *fs, const char *data_dir, const char *topology, struct sl_generations *ret_generations,
+                        struct sl_err *err)
+{
+    int rc = generations_init(ret_generations, fs, data_dir, topology, err);
+
+    if (rc == 0)
+        rc = state_read(ret_generations, err);
+    if (rc != 0)
+        sl_generations_close(ret_generations);
+    return rc;
+}
+
 int sl_generations_open(struct sl_fs *fs, const char *data_dir, const char *topology, struct sl_generations *ret_generations,
                         struct sl_err *err)
 {
     struct sl_generations *generations = ret_generations;
     bool changed = false;
-    int rc;
+    int rc = generations_init(generations, fs, data_dir, topology, err);
 
-    memset(generations, 0, sizeof(*generations));
-    generations->fs = fs;
-    if (asprintf(&generations->dir, "%s/generations/%s", data_dir, topology) < 0) {
-        generations->dir = NULL;
-        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, ENOMEM, "no memory for the generations of %s", topology);
-    }
+    if (rc != 0)
+        return rc;
     rc = sl_fs_mkdirs(fs, generations->dir, 0755);
     if (rc < 0)
         rc = sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -rc, "making %s: %s", generations->dir, strerror(-rc));

@@ -54,6 +54,9 @@ struct sl_generations {
 /* Opens or makes; ends what a crash left behind. A state file that is damaged or of a newer version is refused. */
 int sl_generations_open(struct sl_fs *fs, const char *data_dir, const char *topology, struct sl_generations *ret_generations,
                         struct sl_err *err);
+/* Only reads, also beside the process that owns them: none at all is no error. */
+int sl_generations_look(struct sl_fs *fs, const char *data_dir, const char *topology, struct sl_generations *ret_generations,
+                        struct sl_err *err);
 void sl_generations_close(struct sl_generations *generations);
 
 /* A file of a new generation: `from` is read, it will be N/`to` (relative, without ..). */
