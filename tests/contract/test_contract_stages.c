@@ -217,6 +217,54 @@ static void test_an_empty_selection_is_fine(void **state)
     }
 }
 
+/* What the one before decides of the next batch, the one that has adopted it does: copied before the one before goes on, or moved. */
+static void rig_adopts(bool move)
+{
+    struct sl_view *view = &rig.contract.bench.view;
+    uint8_t fates[SL_BATCH_RECORDS];
+    void *next = calloc(1, rig.kind->head.self_bytes), *old = rig.self;
+    int rc;
+
+    assert_non_null(next);
+    rig_stage(rig.kind, next);
+    rig_ready(rig.kind, next);
+    assert_true(rig.kind->state_version(next) == rig.kind->state_version(old));
+    rig_batch(200, 0);
+    rig_process();
+    while ((rc = rig.kind->adopt(next, old, move, &rig.contract.err)) == 1)
+        assert_false(move);
+    assert_int_equal(rc, 0);
+    rig_batch(300, 0);
+    if (!move) {
+        rig_process();
+        memcpy(fates, view->fate, 300);
+        rig.contract.bench.partition.next -= 300;
+        rig_batch(300, 0);
+    }
+    rig.self = next;
+    rig_process();
+    if (!move)
+        assert_memory_equal(fates, view->fate, 300);
+    rig.self = move ? next : old; /* a copy may go at any time, and so may what was moved out of */
+    rig.kind->close(move ? old : next);
+    free(move ? old : next);
+    rig_batch(300, 0);
+    rig_process();
+}
+
+static void test_adopted_state_decides_as_before(void **state)
+{
+    (void)state;
+    EACH_KIND(kind) {
+        if (kind->adopt == NULL)
+            continue;
+        rig_init(kind);
+        rig_adopts(false);
+        rig_adopts(true);
+        rig_fini();
+    }
+}
+
 static void test_thresholds_only_rise(void **state)
 {
     (void)state;
@@ -293,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_every_record_has_one_fate),
         cmocka_unit_test(test_what_was_dropped_stays_dropped),
         cmocka_unit_test(test_an_empty_selection_is_fine),
+        cmocka_unit_test(test_adopted_state_decides_as_before),
         cmocka_unit_test(test_thresholds_only_rise),
         cmocka_unit_test(test_too_little_memory_is_an_error_and_nothing_else),
     };

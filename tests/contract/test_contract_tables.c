@@ -58,6 +58,7 @@ static void test_operators_have_what_the_engine_calls(void **state)
         const struct sl_op_kind *kind = sl_registry_builtin.operators[i];
         assert_int_equal(kind->head.bytes, sizeof(*kind));
         assert_true(kind->open != NULL && kind->process != NULL && kind->close != NULL);
+        assert_true((kind->adopt != NULL) == (kind->state_version != NULL));
     }
 }
 
