@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 
 enum { FILES_MAGIC = 0x66696c73, FILES_BUFFERS_MIN = 256 << 10 };
 
+static atomic_uint files_instances;
+
 struct files_sink {
     uint32_t magic;
     const struct sl_api *api;
@@ -33,7 +36,7 @@ struct files_sink {
     struct files_flush *open;   /* NULL: nothing taken since the last seal */
     struct files_flush *sealed; /* the engine's; for its held_bytes */
     uint64_t buffers_bytes;     /* B */
-    uint64_t seals;
+    uint64_t seals; /* from a number of this instance's own: two versions of a sink may stand side by side */
     bool cleaned;
 };
 
@@ -117,6 +120,7 @@ static int files_sink_open(void *self, const struct sl_api *api, const void *con
     sink->magic = FILES_MAGIC;
     sink->api = api;
     sink->config = config;
+    sink->seals = (uint64_t)atomic_fetch_add(&files_instances, 1) << 32;
     fixed = 2 * files_writer_bytes(sink->config->compression == FILES_ZSTD, (int)sink->config->level);
     sink->buffers_bytes = api->share_bytes > fixed + 2 * FILES_BUFFERS_MIN ? (api->share_bytes - fixed) / 3 * 2 : FILES_BUFFERS_MIN;
     rc = files_open_place(sink, err);

@@ -37,6 +37,7 @@ static struct host_version *version_free(struct host_version *version)
     free(version->apis);
     free(version->shared);
     free(version->origins);
+    free(version->settings);
     free(version);
     return NULL;
 }
@@ -48,7 +49,8 @@ struct host_version *sl_host_version_new(struct host_topology *at, const struct 
 
     if (version == NULL || (version->apis = calloc(count, sizeof(*version->apis))) == NULL ||
         (version->shared = calloc(count, sizeof(void *))) == NULL ||
-        (version->origins = calloc(count, sizeof(struct host_version *))) == NULL) {
+        (version->origins = calloc(count, sizeof(struct host_version *))) == NULL ||
+        (version->settings = calloc(count, sizeof(struct host_version *))) == NULL) {
         (void)sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a version of topology %s", topology->name);
         return version_free(version);
     }
@@ -56,7 +58,7 @@ struct host_version *sl_host_version_new(struct host_topology *at, const struct 
     version->topology = topology;
     version->components_count = topology->components_count;
     for (uint32_t c = 0; c < topology->components_count; c++)
-        version->origins[c] = topology->components[c].role == SL_GONE ? NULL : version;
+        version->origins[c] = version->settings[c] = topology->components[c].role == SL_GONE ? NULL : version;
     version->next = at->versions;
     at->versions = version;
     return version;
@@ -102,7 +104,7 @@ static bool version_is_used(const struct host_topology *at, const struct host_ve
 {
     for (const struct host_version *user = at->versions; user != NULL; user = user->next)
         for (uint32_t c = 0; user != version && !user->retired && c < user->components_count; c++)
-            if (user->origins[c] == version)
+            if (user->origins[c] == version || user->settings[c] == version)
                 return true;
     return false;
 }
@@ -330,9 +332,11 @@ static int version_shares(struct sl_host *host, struct host_topology *at, struct
     const struct host_version *live = at->live;
 
     for (uint32_t c = 0; c < version->components_count; c++) {
-        if (version->merge.fates[c] == SL_MERGE_KEPT) {
+        enum sl_merge_fate fate = version->merge.fates[c];
+        if (fate == SL_MERGE_KEPT || fate == SL_MERGE_SET) {
             version->shared[c] = live->shared[c];
             version->origins[c] = live->origins[c];
+            version->settings[c] = fate == SL_MERGE_KEPT ? live->settings[c] : version;
         } else if (version->origins[c] != NULL && sl_host_share(host, at, version, c, err) != 0) {
             return -(int)err->code;
         }
@@ -469,7 +473,7 @@ static void report_fill(const struct host_version *version, struct sl_swap_repor
         report->changed_sinks += role == SL_SINK && fate == SL_MERGE_CHANGED;
         report->new_sinks += role == SL_SINK && fate == SL_MERGE_NEW;
         report->kept_sources += role == SL_SOURCE && fate == SL_MERGE_KEPT;
-        report->other_sources += role == SL_SOURCE && fate != SL_MERGE_KEPT;
+        report->other_sources += role == SL_SOURCE && fate != SL_MERGE_KEPT && fate != SL_MERGE_NONE;
     }
 }
 

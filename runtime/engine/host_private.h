@@ -27,6 +27,7 @@ struct host_version {
     struct sl_api *apis;             /* by component, for share(); kept because a share may keep its api */
     void **shared;                   /* by component: its own shares, and those of what it kept */
     struct host_version **origins;   /* by component: the version whose settings and share it has; NULL: gone */
+    struct host_version **settings;  /* by component: the same, but for a source that was set anew in place: the later one */
     struct sl_plan **plans;          /* by slot; of a candidate its own; of one that was live what is to be freed */
     uint32_t components_count, slots;
     bool live, retired; /* retired: its plans run no more; freed once no origin names it */

@@ -48,6 +48,38 @@ static bool merge_is(const struct sl_component *row, enum sl_role role, const ch
     return merge_role(row) == role && strcmp(row->name, name) == 0;
 }
 
+/* ---- fates ---- */
+
+static bool merge_is_kept(const struct sl_component *was, const struct sl_component *is)
+{
+    return was->role != SL_GONE && is->role != SL_OPERATOR && was->digest == is->digest && strcmp(was->type, is->type) == 0;
+}
+
+static const struct sl_source_kind *merge_source_kind(const struct sl_component *component)
+{
+    union { /* the head is the first member of its kind */
+        const struct sl_head *head;
+        const struct sl_source_kind *source;
+    } u = {.head = component->head};
+
+    return u.source;
+}
+
+/* A source that is not closed for its new settings. */
+static bool merge_is_set(const struct sl_component *was, const struct sl_component *is)
+{
+    return was->role == SL_SOURCE && is->role == SL_SOURCE && was->head == is->head && merge_source_kind(is)->change != NULL;
+}
+
+static enum sl_merge_fate merge_fate(const struct sl_component *was, const struct sl_component *is)
+{
+    if (was->role == SL_GONE || is->role == SL_OPERATOR)
+        return SL_MERGE_NEW;
+    if (merge_is_kept(was, is))
+        return SL_MERGE_KEPT;
+    return merge_is_set(was, is) ? SL_MERGE_SET : SL_MERGE_CHANGED;
+}
+
 /* ---- what cannot change while it runs ---- */
 
 static uint32_t merge_source_flags(const struct sl_component *component)
@@ -143,6 +175,27 @@ static int merge_check_kafka(const struct sl_topology *running, const struct sl_
     return 0;
 }
 
+static bool merge_has_flushed(const struct sl_topology *topology)
+{
+    for (uint32_t c = 0; c < topology->components_count; c++)
+        if (topology->components[c].role == SL_SINK && merge_is_flushed(&topology->components[c]))
+            return true;
+    return false;
+}
+
+/* Mode auto commits to Kafka by transactions once one sink needs them. */
+static int merge_check_auto(const struct sl_topology *running, const struct sl_topology *from, struct sl_err *err)
+{
+    bool was = merge_has_flushed(running);
+
+    if (merge_kafka(running) == NULL || running->commit_mode != SL_COMMIT_AUTO || was == merge_has_flushed(from))
+        return 0;
+    return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                   "commit.mode: auto means %s while the topology runs, and with this version's sinks it would mean %s; stop the process and "
+                   "start it with this file",
+                   was ? "transaction" : "offsets", was ? "offsets" : "transaction");
+}
+
 static const struct sl_component *merge_sink(const struct sl_topology *topology, const char *name)
 {
     for (uint32_t c = 0; c < topology->components_count; c++)
@@ -159,6 +212,11 @@ static int merge_check_sink(const struct sl_topology *running, const struct sl_c
 
     if (renamed)
         was = merge_sink(running, sink->sink.was);
+    if (was != NULL && (was->sink.when_full == SL_FULL_SPOOL) != (sink->sink.when_full == SL_FULL_SPOOL))
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                       "sinks.%s.when_full: whether its records wait in a queue of their own cannot change while the topology runs; leave it "
+                       "as it is, or give the new sink a name of its own",
+                       sink->name);
     if (was == NULL || merge_is_flushed(was) == merge_is_flushed(sink))
         return 0;
     return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
@@ -171,31 +229,35 @@ static int merge_check_sink(const struct sl_topology *running, const struct sl_c
                                                            : "give the new sink a name of its own");
 }
 
+static int merge_check_source(const struct sl_topology *running, const struct sl_component *source, struct sl_err *err)
+{
+    for (uint32_t c = 0; c < running->components_count; c++) {
+        const struct sl_component *was = &running->components[c];
+        if (was->role != SL_SOURCE || strcmp(was->name, source->name) != 0 || merge_fate(was, source) != SL_MERGE_SET)
+            continue;
+        if (merge_source_kind(source)->change(NULL, was->config, source->config, err) != 0)
+            return sl_while(err, "sources.%s", source->name);
+    }
+    return 0;
+}
+
 static int merge_check(const struct sl_topology *running, const struct sl_topology *from, struct sl_err *err)
 {
     int rc = merge_check_top(running, from, err);
 
     if (rc == 0)
         rc = merge_check_kafka(running, from, err);
+    if (rc == 0)
+        rc = merge_check_auto(running, from, err);
     for (uint32_t c = 0; rc == 0 && c < from->components_count; c++)
         if (from->components[c].role == SL_SINK)
             rc = merge_check_sink(running, &from->components[c], err);
+        else if (from->components[c].role == SL_SOURCE)
+            rc = merge_check_source(running, &from->components[c], err);
     return rc;
 }
 
 /* ---- placing ---- */
-
-static bool merge_is_kept(const struct sl_component *was, const struct sl_component *is)
-{
-    return was->role != SL_GONE && is->role != SL_OPERATOR && was->digest == is->digest && strcmp(was->type, is->type) == 0;
-}
-
-static enum sl_merge_fate merge_fate(const struct sl_component *was, const struct sl_component *is)
-{
-    if (was->role == SL_GONE || is->role == SL_OPERATOR)
-        return SL_MERGE_NEW;
-    return merge_is_kept(was, is) ? SL_MERGE_KEPT : SL_MERGE_CHANGED;
-}
 
 /* Where each row of `from` goes: the number of rows afterwards. */
 static uint32_t merge_places(const struct sl_topology *running, const struct sl_topology *from, uint32_t *places)
@@ -235,7 +297,11 @@ static void merge_place(struct merge_memory *memory, const struct sl_topology *r
     struct sl_component *to = &memory->components[at];
 
     memory->fates[at] = was == NULL ? SL_MERGE_NEW : merge_fate(was, row);
-    *to = memory->fates[at] == SL_MERGE_KEPT ? *was : *row;
+    *to = memory->fates[at] == SL_MERGE_KEPT || memory->fates[at] == SL_MERGE_SET ? *was : *row;
+    if (memory->fates[at] == SL_MERGE_SET) {
+        to->config = row->config;
+        to->digest = row->digest;
+    }
     to->line = row->line;
     to->column = row->column;
     if (to->sink.was != NULL && ((was != NULL && was->role != SL_GONE) || merge_sink(running, to->sink.was) == NULL))

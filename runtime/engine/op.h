@@ -158,6 +158,10 @@ struct sl_source_kind {
      * nothing to hear. */
     void (*serve)(void *self);
     uint32_t (*config_flags)(const void *config); /* further flags, by its settings; may be NULL */
+    /* A new version has other settings for this source, and closing it would cost more than it must (a group's rebalance). self NULL: 0 if
+     * `config` can follow `was` in place, else err says which setting cannot and the deployment is refused. self: takes them, soon; `config`
+     * lives as long as the instance; a failure is told by poll(). NULL: the source is closed and opened anew. */
+    int (*change)(void *self, const void *was, const void *config, struct sl_err *err);
 };
 
 /* ---- sinks ---- */

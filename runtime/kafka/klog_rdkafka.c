@@ -43,6 +43,7 @@ static const struct sl_klog_kind rdkafka_kind = {
     .fingerprint = sl_klog_fingerprint,
     .commit_offsets = sl_klog_commit_offsets,
     .consumer_close = sl_klog_consumer_close,
+    .consumer_subscribe = sl_klog_consumer_subscribe,
     .group_snapshot = sl_klog_group_snapshot,
     .group_free = sl_klog_group_free,
     .producer_open = sl_klog_producer_open,

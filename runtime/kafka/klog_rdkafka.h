@@ -133,6 +133,7 @@ void sl_klog_probe_close(struct sl_klog_consumer *consumer);
 void sl_klog_error_event(struct sl_klog_consumer *consumer, rd_kafka_resp_err_t code, const char *name, const char *text);
 
 /* The rows of struct sl_klog_kind. */
+int sl_klog_consumer_subscribe(struct sl_klog_consumer *consumer, const struct sl_strings *topics, struct sl_err *err);
 int sl_klog_consumer_open(struct sl_klog *log, const struct sl_klog_consumer_settings *settings,
                           struct sl_klog_consumer **ret_consumer, struct sl_err *err);
 int sl_klog_consumer_poll(struct sl_klog_consumer *consumer, struct sl_klog_message *messages, uint32_t max, struct sl_err *err);

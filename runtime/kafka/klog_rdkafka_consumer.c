@@ -90,7 +90,7 @@ static int consumer_conf(struct sl_klog_consumer *consumer, rd_kafka_conf_t **re
     return sl_klog_conf_new(settings->connection, settings->properties, table, sizeof(table) / sizeof(table[0]), ret_conf, err);
 }
 
-static int consumer_subscribe(struct sl_klog_consumer *consumer, const struct sl_strings *topics, struct sl_err *err)
+int sl_klog_consumer_subscribe(struct sl_klog_consumer *consumer, const struct sl_strings *topics, struct sl_err *err)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)topics->count);
     rd_kafka_resp_err_t code;
@@ -123,7 +123,7 @@ static int consumer_start(struct sl_klog_consumer *consumer, struct sl_err *err)
     consumer->fetched = rd_kafka_queue_new(consumer->rk);
     rd_kafka_queue_cb_event_enable(consumer->control, consumer_wake, consumer);
     rd_kafka_queue_cb_event_enable(consumer->fetched, consumer_wake, consumer);
-    return consumer_subscribe(consumer, &consumer->settings.topics, err);
+    return sl_klog_consumer_subscribe(consumer, &consumer->settings.topics, err);
 }
 
 int sl_klog_consumer_open(struct sl_klog *log, const struct sl_klog_consumer_settings *settings,

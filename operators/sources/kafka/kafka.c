@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "operators/sources/sources.h"
+#include "runtime/config/bind.h"
 
 static const char *const kafka_starts[] = {"earliest", "latest", "timestamp", "offset", NULL};
 static const char *const kafka_assignors[] = {"range", "cooperative-sticky", NULL};
@@ -233,6 +234,29 @@ static int kafka_at_end(void *self)
     return 1;
 }
 
+/* The member stays; the group hands out the partitions of its topics anew (cooperative: those that stay are read on). Where a partition without
+ * a mark begins is asked at its assignment. The rest is the client's, and fixed with it. */
+static int kafka_change(void *self, const void *was, const void *config, struct sl_err *err)
+{
+    static const char *const free_ones[] = {"topics", "start", "timestamp", "offset", "on_gap", NULL};
+    struct kafka_source *source = self;
+
+    for (const struct sl_field *field = kafka_fields; source == NULL && field->name != NULL; field++) {
+        const struct sl_field row[] = {*field, {0}};
+        uint32_t i = 0;
+        while (free_ones[i] != NULL && strcmp(free_ones[i], field->name) != 0)
+            i++;
+        if (free_ones[i] == NULL && sl_fields_hash(row, was, NULL, false, 1) != sl_fields_hash(row, config, NULL, false, 1))
+            return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                           "%s: it belongs to the client's membership in the group and cannot change while the topology runs; leave it as it "
+                           "is, or stop the process and start it with this file",
+                           field->name);
+    }
+    if (source != NULL)
+        source->next_config = config;
+    return 0;
+}
+
 static uint64_t kafka_wait_ns(void *self)
 {
     (void)self;
@@ -257,4 +281,5 @@ const struct sl_source_kind sl_source_kafka = {
     .close = kafka_close,
     .wait_ns = kafka_wait_ns,
     .serve = kafka_source_serve,
+    .change = kafka_change,
 };

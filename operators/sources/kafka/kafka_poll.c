@@ -250,6 +250,19 @@ static uint64_t run_next(struct kafka_source *source, const struct kafka_item *i
 }
 
 /* What the group wants is heard even while nothing may be read. */
+/* A job that looks at an assignment reads the settings. */
+static void kafka_change_turn(struct kafka_source *source)
+{
+    struct sl_err err;
+
+    if (source->next_config == NULL || source->look.out || source->range.out)
+        return;
+    source->config = source->next_config;
+    source->next_config = NULL;
+    if (source->log->kind->consumer_subscribe(source->consumer, &source->config->topics, &err) != 0)
+        kafka_fail(source, &err);
+}
+
 void kafka_source_serve(void *self)
 {
     struct kafka_source *source = self;
@@ -258,6 +271,7 @@ void kafka_source_serve(void *self)
     assert(source->magic == KAFKA_MAGIC);
     if (source->log->kind->poll(source->consumer, NULL, 0, &err) < 0)
         kafka_fail(source, &err);
+    kafka_change_turn(source);
     kafka_answer(source);
     lag_turn(source);
 }

@@ -257,7 +257,7 @@ static int plan_ready(struct sl_plan *plan, uint32_t component, struct sl_err *e
 
 static bool plan_keeps(const struct sl_plan *plan, uint32_t component)
 {
-    return plan->fates != NULL && plan->fates[component] == SL_MERGE_KEPT;
+    return plan->fates != NULL && (plan->fates[component] == SL_MERGE_KEPT || plan->fates[component] == SL_MERGE_SET);
 }
 
 static int plan_component(struct sl_plan *plan, const struct sl_plan *live, uint32_t c, struct sl_err *err)

@@ -347,6 +347,12 @@ static void swap_means_fini(const struct sl_slot *slot, const struct sl_plan *pl
     free(means->names);
 }
 
+/* Whether the plan brings an instance of its own for this source. */
+static bool swap_opens(const struct sl_plan *plan, uint32_t c)
+{
+    return plan->fates[c] != SL_MERGE_KEPT && plan->fates[c] != SL_MERGE_SET;
+}
+
 static int swap_memory(const struct sl_slot *slot, struct sl_err *err)
 {
     return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "topology %s: no memory to change it", slot->topology->name);
@@ -368,7 +374,7 @@ static int swap_means_take(struct sl_slot *slot, const struct sl_plan *plan, str
             return swap_memory(slot, err);
     for (uint32_t c = 0; c < plan->components_count; c++) {
         const struct sl_component *conf = &plan->topology->components[c];
-        if (conf->role == SL_SOURCE && plan->fates[c] != SL_MERGE_KEPT &&
+        if (conf->role == SL_SOURCE && swap_opens(plan, c) &&
             (means->reach[c] = calloc(SL_SLOT_SINKS_MAX, sizeof(bool))) == NULL)
             return swap_memory(slot, err);
         if (conf->role == SL_SINK && conf->sink.was != NULL && (means->names[c] = strdup(conf->name)) == NULL)
@@ -390,7 +396,7 @@ static int swap_may(const struct sl_slot *slot, const struct sl_plan *plan, stru
     for (uint32_t c = 0; c < plan->components_count; c++) {
         enum sl_role role = plan->topology->components[c].role;
         sinks += role == SL_SINK && plan->fates[c] == SL_MERGE_NEW;
-        sources += role == SL_SOURCE && plan->fates[c] != SL_MERGE_KEPT;
+        sources += role == SL_SOURCE && swap_opens(plan, c);
     }
     if (sinks > swap_rows_free(slot) || slot->sources_count + sources > SL_SLOT_SOURCES_MAX)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "topology %s: more than %d sinks or %d sources, those that are still leaving included",
@@ -512,6 +518,19 @@ static void swap_source_add(struct sl_slot *slot, struct sl_plan *plan, uint32_t
     *reach = NULL;
 }
 
+static void swap_source_set(struct sl_slot *slot, struct sl_slot_source *source, const struct sl_plan *plan)
+{
+    const void *was = source->of->conf.config;
+    struct sl_err err = {0};
+
+    source->of->conf.config = plan->topology->components[source->component].config;
+    source->of->conf.digest = plan->topology->components[source->component].digest;
+    if (!source->opened || source->kind->change(source->self, was, source->of->conf.config, &err) == 0)
+        return;
+    (void)sl_while(&err, "topology %s: source %s", plan->topology->name, source->of->conf.name);
+    sl_slot_log(slot, &err, "source");
+}
+
 static void swap_sources(struct sl_slot *slot, struct sl_plan *plan, struct swap_means *means)
 {
     uint32_t before = slot->sources_count;
@@ -521,11 +540,15 @@ static void swap_sources(struct sl_slot *slot, struct sl_plan *plan, struct swap
         enum sl_merge_fate fate = plan->fates[source->component];
         if (source->leaving || fate == SL_MERGE_KEPT)
             continue;
+        if (fate == SL_MERGE_SET) {
+            swap_source_set(slot, source, plan);
+            continue;
+        }
         swap_counts(source->of, plan->components[source->component]);
         swap_source_leave(slot, source);
     }
     for (uint32_t c = 0; c < plan->components_count; c++)
-        if (plan->topology->components[c].role == SL_SOURCE && plan->fates[c] != SL_MERGE_KEPT)
+        if (plan->topology->components[c].role == SL_SOURCE && swap_opens(plan, c))
             swap_source_add(slot, plan, c, &means->reach[c]);
 }
 
