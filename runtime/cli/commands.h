@@ -22,6 +22,7 @@ int sl_command_shadow(struct sl_cli *cli);
 int sl_command_history(struct sl_cli *cli);
 int sl_command_pause(struct sl_cli *cli);
 int sl_command_resume(struct sl_cli *cli);
+int sl_command_upgrade(struct sl_cli *cli);
 int sl_command_drain(struct sl_cli *cli);
 int sl_command_replay(struct sl_cli *cli);
 int sl_command_tap(struct sl_cli *cli);

@@ -84,6 +84,9 @@ struct sl_refused {
 void sl_slot_refused(struct sl_slot *slot, void *sink, const struct sl_refused *record, const struct sl_err *why);
 /* FLUSHED sinks: a flush is due although want() was not asked (a path limit was met inside submit). */
 void sl_slot_want_flush(struct sl_slot *slot, void *sink);
+/* All that was taken is to be committed at the next turns, reading goes on; true once that is done (slot/handover.c). */
+void sl_slot_flush(struct sl_slot *slot);
+bool sl_slot_flushed(const struct sl_slot *slot);
 
 /* XXH3 of a payload, the fingerprint of rule A1. */
 uint64_t sl_record_hash(struct sl_slice payload);

@@ -14,7 +14,7 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/crc32c.h"
 
-#define GENERATIONS_FORMAT 1u
+#define GENERATIONS_FORMAT ((unsigned)SL_GENERATIONS_FORMAT)
 
 enum { GENERATIONS_STATE_MAX = 1 << 16, GENERATIONS_FILE_MAX = 64 << 20, GENERATIONS_DEPTH = 16 };
 
@@ -253,7 +253,7 @@ static int file_copy(struct sl_fs *fs, const struct sl_generation_file *file, co
         rc = -ENAMETOOLONG;
     if (rc == 0 && (slash = strrchr(path, '/')) != NULL) {
         *slash = '\0';
-        rc = sl_fs_mkdirs(fs, path, 0755);
+        rc = sl_fs_mkdirs(fs, path, 0750);
         *slash = '/';
     }
     if (rc >= 0)
@@ -277,7 +277,7 @@ static int files_copy(struct sl_generations *generations, uint32_t number, const
     (void)snprintf(final, sizeof(final), "%s/%" PRIu32, generations->dir, number);
     (void)snprintf(temporary, sizeof(temporary), "%s/%" PRIu32 ".new", generations->dir, number);
     (void)folder_remove(fs, temporary, 0);
-    rc = sl_fs_mkdirs(fs, temporary, 0755);
+    rc = sl_fs_mkdirs(fs, temporary, 0750);
     if (rc < 0)
         return sl_fail(err, SL_E_IO, SL_REMEDY_RETRY, -rc, "making %s: %s", temporary, strerror(-rc));
     for (uint32_t i = 0; i < count; i++) {
@@ -432,7 +432,7 @@ int sl_generations_open(struct sl_fs *fs, const char *data_dir, const char *topo
 
     if (rc != 0)
         return rc;
-    rc = sl_fs_mkdirs(fs, generations->dir, 0755);
+    rc = sl_fs_mkdirs(fs, generations->dir, 0750);
     if (rc < 0)
         rc = sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -rc, "making %s: %s", generations->dir, strerror(-rc));
     if (rc == 0)

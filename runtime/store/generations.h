@@ -19,6 +19,7 @@
 #include "runtime/base/err.h"
 #include "runtime/base/fs.h"
 
+enum { SL_GENERATIONS_FORMAT = 1 /* of state, in its first line */ };
 enum { SL_GENERATIONS_KEPT = 32 /* rows and folders; the oldest retired and failed ones go first */ };
 
 enum sl_generation_state {

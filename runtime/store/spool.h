@@ -11,6 +11,7 @@
 #include "runtime/base/fs.h"
 #include "runtime/engine/batch.h"
 
+enum { SL_SPOOL_FORMAT = 1 /* of a topic's manifest and marks, in their first line */ };
 enum sl_spool_fsync { SL_SPOOL_EACH, SL_SPOOL_100MS, SL_SPOOL_OFF };
 enum sl_spool_full { SL_SPOOL_BLOCK, SL_SPOOL_LOSE };
 

@@ -9,6 +9,7 @@
 
 #include "operators/sources/file/file_reader.h"
 #include "operators/sources/sources.h"
+#include "runtime/base/taken.h"
 
 enum { SOURCE_BLOCK_BYTES = 256 << 10, SOURCE_STICK = 16, SOURCE_CLAIMS = 16, SOURCE_MEAN_LINE = 256 };
 #define SOURCE_LINE_FACTOR 16u /* of a line longer than this many max_records only the first part is kept */
@@ -300,6 +301,8 @@ static int source_poll(void *self, struct sl_batch *batch, struct sl_err *err)
         if (rc == 0 && claims + 1 == SOURCE_CLAIMS)
             source->reader.api->wake(source->reader.api->env); /* there may be more to claim */
     }
+    if (rc == 1)
+        sl_taken_note();
     return rc >= 0 ? rc : sl_while(err, "source %s", source->reader.api->component);
 }
 

@@ -46,6 +46,7 @@ static const struct sl_counter kafka_counters[] = {
     [KAFKA_SKIPPED] = {"kafka_skipped_total", "records", "Records read again although every sink had them."},
     [KAFKA_UNVERIFIED] = {"kafka_unverified_total", "partitions", "Assignments whose last record was gone, so not compared."},
     [KAFKA_ERRORS] = {"kafka_errors_total", "errors", "Errors that the client reported and goes on from."},
+    [KAFKA_ASSIGNMENTS] = {"kafka_assignments_total", "assignments", "Assignments by the group that are taken up: what they name is being read."},
     {0},
 };
 

@@ -222,6 +222,7 @@ void kafka_look_done(struct sl_job *job)
         if (look_again(look))
             return;
         look_take(look);
+        source->api->tally(source->api->env, source, KAFKA_ASSIGNMENTS, 1);
         source->assignments++;
         source->settled = true;
     }

@@ -3,6 +3,7 @@
  * asked again, which is when none is left.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "operators/sources/kafka/kafka.h"
+#include "runtime/base/taken.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -313,5 +314,6 @@ int kafka_source_poll(void *self, struct sl_batch *batch, struct sl_err *err)
     if (batch->next - batch->first > run.count)
         source->api->tally(source->api->env, source, KAFKA_HOLES, batch->next - batch->first - run.count);
     source->pending_at += run.count;
+    sl_taken_note();
     return 1;
 }

@@ -1,6 +1,7 @@
 /* spool_tail.c: one slot's reading of a spool topic.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "operators/sources/spool/spool_tail.h"
+#include "runtime/base/taken.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -329,6 +330,7 @@ static int tail_read(struct sl_tail_partition *item, struct sl_batch *batch, str
     item->position = tail_part_large(batch, tail->api->max_record_bytes) ? UINT64_MAX : batch->next; /* else: seek next time */
     if (batch->count > 0)
         item->last_unix_ms = batch->append_unix_ms[batch->count - 1];
+    sl_taken_note();
     return 1;
 }
 

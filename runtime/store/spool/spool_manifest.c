@@ -11,7 +11,7 @@
 #include "runtime/base/crc32c.h"
 #include "runtime/store/spool/spool_impl.h"
 
-enum { SPOOL_FORMAT = 1, SPOOL_TEXT_BYTES = 64 << 20 };
+enum { SPOOL_FORMAT = SL_SPOOL_FORMAT, SPOOL_TEXT_BYTES = 64 << 20 };
 
 /* ---- names ---- */
 
