@@ -214,8 +214,9 @@ static uint32_t keep(struct sl_generations *generations, const struct sl_topolog
 
 static void test_generations_are_found_in_the_data_folder(void **state)
 {
-    const char *const items[] = {"sources.other.rate=7/s"};
-    const struct sl_strings sets = {items, 1};
+    char script[128];
+    const char *const items[] = {"sources.other.rate=7/s", script};
+    const struct sl_strings sets = {items, 2};
     struct sl_topology *topologies[2] = {NULL, NULL};
     struct sl_generations generations;
     struct sl_diags diags;
@@ -224,6 +225,7 @@ static void test_generations_are_found_in_the_data_folder(void **state)
     (void)state;
     put("make.lua", "function process(r) return r end\n");
     put("a.yaml", before);
+    (void)snprintf(script, sizeof(script), "operators.made.script=%s/make.lua", root); /* absolute: copied all the same */
     sl_diags_init(&diags);
     assert_int_equal(sl_topology_load("a.yaml", &sl_registry_builtin, NULL, &diags, &topologies[0]), 0);
     assert_int_equal(sl_topology_load_set("a.yaml", &sets, &sl_registry_builtin, NULL, &diags, &topologies[1]), 0);
@@ -232,7 +234,9 @@ static void test_generations_are_found_in_the_data_folder(void **state)
     assert_int_equal(keep(&generations, topologies[0]), 1);
     assert_int_equal(keep(&generations, topologies[1]), 2);
     sl_generations_close(&generations);
+    assert_int_equal(unlink("make.lua"), 0);
     assert_non_null(strstr(diff("previous", "live", "--topology", "t", "--data-dir", "data", NULL), "rate: 5/s -> 7/s\n"));
+    put("make.lua", "function process(r) return r end\n");
     assert_non_null(strstr(diff("2", "a.yaml", "--data-dir", "data", NULL), "rate: 7/s -> 5/s\n"));
     assert_non_null(strstr(diff("a.yaml", "data/generations/t/1", NULL), "no difference"));
     (void)diff("a.yaml", "3", "--data-dir", "data", NULL);
