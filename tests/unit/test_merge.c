@@ -279,6 +279,12 @@ static void test_the_source_that_carries_the_commit_stays(void **state)
             "name: t\nsources:\n  logs: { type: kafka, topics: [a], brokers: [\"h:1\"], group: g }\nsinks:\n  out: { type: stdout, inputs: "
             "[logs] }\n",
             "sources.logs: the kafka source is called in while the topology runs, and progress is kept under that name; call it in");
+    refused("name: t\nsources:\n  in: { type: kafka, topics: [a], brokers: [\"h:1\"], group: g }\nsinks:\n  out: { type: stdout, inputs: [in] "
+            "}\ndead_letters: { type: kafka, brokers: [\"h:1\"], topic: d }\n",
+            "name: t\nsources:\n  in: { type: kafka, topics: [a], brokers: [\"h:1\"], group: g }\nsinks:\n  land: { type: files, dir: l, "
+            "inputs: [in] }\n  out: { type: stdout, inputs: [in] }\ndead_letters: { type: kafka, brokers: [\"h:1\"], topic: d }\n",
+            "commit.mode: auto means offsets while the topology runs, and with this version's sinks it would mean transaction; stop the "
+            "process and start it with this file");
     b = load("name: t\nsources:\n  in: { type: kafka, topics: [a, b], brokers: [\"h:1\"], group: g }\nsinks:\n  out: { type: stdout, "
              "inputs: [in] }\n");
     merge = merged(a, b); /* other topics are a rebalance, no more */

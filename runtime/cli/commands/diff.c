@@ -212,8 +212,6 @@ static const char *diff_does(struct diff_job *job, enum sl_merge_fate fate, cons
         return "kept";
     case SL_MERGE_SET:
         return "goes on with the new settings";
-    case SL_MERGE_SET:
-        return "kept, with its new settings";
     case SL_MERGE_CHANGED:
         return "opened anew";
     case SL_MERGE_NEW:
