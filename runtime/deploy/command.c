@@ -258,12 +258,9 @@ static int shadow_stop(struct answer *answer)
 {
     struct deployment *deployment = answer->deployment;
     uint32_t number = deployment->number;
-    struct sl_plan plan = deployment->plan;
     struct sl_err err = {0};
 
-    deployment->plan.expect = NULL;
     deployment_out(deployment, "its shadow was stopped");
-    sl_plan_fini(&plan);
     if (sl_generations_set(&deployment->generations, number, SL_GENERATION_CHECKED, 0, deployment_unix_ms(deployment), "", &err) != 0 ||
         rollback_open(answer, number, true, &err) != 0)
         goto failed;

@@ -10,6 +10,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/deploy/answer.h"
+#include "runtime/engine/reach.h"
 
 struct deploy {
     struct answer answer;
@@ -125,7 +126,8 @@ static int deploy_prepare(struct deploy *deploy, struct sl_candidate **ret_candi
     uint64_t digest = deploy->kept->digest, digest_now = deploy->kept->digest_now;
     struct deployment *deployment = deploy->answer.deployment;
 
-    if (deployer->engine->prepare(deployer->settings.host, deploy->kept, deploy->answer.number, NULL, NULL, ret_candidate, err) != 0)
+    if (sl_reach_required(deploy->kept, err) != 0 ||
+        deployer->engine->prepare(deployer->settings.host, deploy->kept, deploy->answer.number, NULL, NULL, ret_candidate, err) != 0)
         return -(int)err->code;
     deploy->kept = NULL; /* the host's */
     (void)pthread_mutex_lock(&deployment->lock);

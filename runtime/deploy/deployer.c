@@ -188,6 +188,7 @@ static void deployment_close(struct deployment *deployment)
     sl_lines_close(&deployment->lines);
     sl_lines_fini(&deployment->lines);
     sl_plan_fini(&deployment->plan);
+    deployment->expect_before = sl_expect_free(deployment->expect_before);
     sl_buf_fini(&deployment->differences);
     sl_generations_close(&deployment->generations);
     (void)pthread_cond_destroy(&deployment->woken);

@@ -39,6 +39,8 @@ int deployment_shadow(struct deployment *deployment, struct sl_err *err)
 {
     struct sl_generation_row before = *sl_generations_find(&deployment->generations, deployment->number);
 
+    if (engine_of(deployment)->shadow == NULL)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "this engine runs no shadows; promote it, or roll it back");
     if (row_set(deployment, deployment->number, SL_GENERATION_SHADOW, 0, NULL, err) != 0)
         return sl_while(err, "the step cannot be written down");
     if (engine_of(deployment)->shadow(host_of(deployment), deployment->candidate, deployment->plan.expect, err) != 0) {
@@ -57,6 +59,8 @@ int deployment_canary(struct deployment *deployment, double share, enum sl_split
 {
     struct sl_generation_row before = *sl_generations_find(&deployment->generations, deployment->number);
 
+    if (engine_of(deployment)->canary == NULL)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "this engine runs no canaries; promote it whole, or roll it back");
     if (row_set(deployment, deployment->number, SL_GENERATION_CANARY, share, NULL, err) != 0)
         return sl_while(err, "the step cannot be written down");
     if (engine_of(deployment)->canary(host_of(deployment), deployment->candidate, share, by, err) != 0) {
@@ -75,7 +79,7 @@ static struct sl_rates rates_between(const struct sl_deploy_counts *from, const 
 {
     double seconds = (double)ns / (double)SL_NS_PER_S;
 
-    if (ns < SL_NS_PER_S)
+    if (ns < SL_NS_PER_S || to->records < from->records || to->dead < from->dead || to->errors < from->errors)
         return (struct sl_rates){-1, -1, -1};
     return (struct sl_rates){(double)(to->records - from->records) / seconds, (double)(to->dead - from->dead) / seconds,
                              (double)(to->errors - from->errors) / seconds};
@@ -125,7 +129,8 @@ void deployment_forget_candidate(struct deployment *deployment)
     deployment->number = 0;
     deployment->walking = deployment->held = deployment->warmed = deployment->unclear_said = deployment->sides_failed_said = false;
     deployment->says[0] = '\0';
-    sl_plan_fini(&deployment->plan);
+    deployment->expect_before = sl_expect_free(deployment->expect_before);
+    deployment->expect_before = deployment->plan.expect; /* the engine may still be ending the shadow that reads it */
     sl_plan_init(&deployment->plan);
 }
 

@@ -51,6 +51,7 @@ struct deployment {
     char who[DEPLOYMENT_WHO]; /* who deployed it */
 
     struct sl_plan plan;
+    struct sl_expect *expect_before; /* of the candidate before this one */
     uint32_t step;
     bool walking, held; /* the plan goes on by itself; it waits for a person */
     bool warmed;        /* a canary has run already */

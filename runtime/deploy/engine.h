@@ -7,11 +7,12 @@
 #include "runtime/base/buf.h"
 #include "runtime/engine/generation.h"
 
-/* What became of a topology's records since the process started. */
+/* What became of a topology's records since the process started; errors: commits that failed, and rewinds. */
 struct sl_deploy_counts {
     uint64_t records, dead, errors;
 };
 
+/* NULL slots: what this engine cannot do; a command that needs one is refused. */
 struct sl_deploy_engine {
     int (*prepare)(struct sl_host *host, struct sl_topology *from, uint32_t number, void (*release)(void *user), void *user,
                    struct sl_candidate **ret_candidate, struct sl_err *err);

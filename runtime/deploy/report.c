@@ -110,6 +110,20 @@ static void status_candidate(const struct deployment *deployment, struct sl_json
     sl_json_out_bool_at(out, "held", deployment->held);
 }
 
+static void status_live(const struct deployment *deployment, struct sl_json_out *out)
+{
+    const struct sl_generation_row *row = sl_generations_find(&deployment->generations, deployment->live);
+    char digest[24];
+
+    sl_json_out_u64_at(out, "live", deployment->live);
+    if (row == NULL)
+        return;
+    (void)snprintf(digest, sizeof(digest), "%016" PRIx64, row->digest);
+    sl_json_out_i64_at(out, "live_unix_ms", row->live_unix_ms);
+    sl_json_out_str_at(out, "live_who", row->who);
+    sl_json_out_str_at(out, "live_digest", digest);
+}
+
 static void status_one(struct deployment *deployment, struct sl_json_out *out)
 {
     char text[DEPLOYMENT_TEXT];
@@ -117,7 +131,7 @@ static void status_one(struct deployment *deployment, struct sl_json_out *out)
     (void)pthread_mutex_lock(&deployment->lock);
     sl_json_out_object(out);
     sl_json_out_str_at(out, "topology", deployment->name);
-    sl_json_out_u64_at(out, "live", deployment->live);
+    status_live(deployment, out);
     sl_json_out_bool_at(out, "paused", deployment->paused);
     sl_json_out_bool_at(out, "drained", deployment->drained);
     if (deployment_describe(deployment, text)) {

@@ -123,12 +123,16 @@ static int start_load_kept(struct start *start, struct sl_start_topology *item, 
     return status;
 }
 
-/* FILE's content is that of a generation that ran here or that somebody deployed. */
-static bool start_knows(const struct sl_generations *generations, uint64_t digest)
+/* FILE's content is that of a generation that somebody deployed, or that was live and taken out; or it was live, and somebody has deployed
+ * another one since. So what people have said stands. Where only files ever said anything, the file of this start does. */
+static bool start_knows(const struct sl_generations *generations, uint64_t digest, const struct sl_generation_row *live)
 {
     for (uint32_t i = 0; i < generations->count; i++) {
         const struct sl_generation_row *row = &generations->rows[i];
-        if (row->digest == digest && (row->live_unix_ms != 0 || strcmp(row->who, "start") != 0))
+        bool by_start = strcmp(row->who, "start") == 0;
+        if (row->digest != digest || (by_start && row->live_unix_ms == 0))
+            continue;
+        if (!by_start || row->state == SL_GENERATION_FAILED || strcmp(live->who, "start") != 0)
             return true;
     }
     return false;
@@ -231,7 +235,7 @@ static int start_topology(struct start *start, const struct sl_topology *file, s
     if (start_blame(start, item, file->name, err) != 0)
         return sl_while(err, "topology %s", file->name);
     live = sl_generations_in(&item->generations, SL_GENERATION_LIVE);
-    if (live != NULL && (live->digest == file->digest || (!start->settings->from_files && start_knows(&item->generations, file->digest))))
+    if (live != NULL && (live->digest == file->digest || (!start->settings->from_files && start_knows(&item->generations, file->digest, live))))
         return start_live(start, file, live, item, err);
     return start_fresh(start, file, live, item, err);
 }

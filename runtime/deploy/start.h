@@ -1,8 +1,9 @@
 /* start.h: which generation of each topology a process begins with.
  *
- * FILE's digest equals that of a generation that is kept (or there is none other than FILE's): the live generation runs, from its own
- * folder. An unknown digest is a new generation, live from the start, by "start". A generation by "start" that never was live counts as
- * unknown: the process ended before, and begins it again. With from_files FILE always runs.
+ * What people have deployed or taken out stands; else FILE does. So: FILE's content (digest) is the live generation's: that one runs, from
+ * its own folder. It is that of a generation that somebody deployed, or that was live and was rolled back or crashed, or that ran before
+ * somebody deployed the live one: the live one runs, and a line says so. Else it is a new generation, live from the start, by "start"; one
+ * that never came to live (the process ended before) is taken up again. With from_files FILE always runs.
  * A live generation that cannot be loaded any more is refused with the remedy; never is another one taken in silence.
  * A generation in whose code the process crashed twice within a minute is failed here, and the previous one is live (blame.h).
  * The data folder is locked meanwhile; the host takes the lock over, and refuses where another process came in between.
