@@ -13,6 +13,20 @@
 #include "runtime/engine/merge.h"
 #include "tests/unit/fake_registry.h"
 
+/* A source that takes another rate in place, and no other seed. */
+static int settable_change(void *self, const void *was, const void *config, struct sl_err *err)
+{
+    const struct fake_generate *one = was, *other = config;
+
+    (void)self;
+    return one->seed == other->seed ? 0 : sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "seed: it cannot change; leave it as it is");
+}
+
+static const struct sl_source_kind settable = {FAKE_HEAD("settable", "Settable.", fake_generate_fields, fake_generate),
+                                               .change = settable_change};
+static const struct sl_source_kind *const sources[] = {&fake_kafka_in, &fake_stdin, &fake_generate, &settable, NULL};
+static const struct sl_registry registry = {sources, fake_operators, fake_sinks};
+
 static struct sl_topology *load(const char *text)
 {
     char path[] = "/tmp/sl_merge_XXXXXX";
@@ -24,7 +38,7 @@ static struct sl_topology *load(const char *text)
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
     assert_int_equal(close(fd), 0);
     sl_diags_init(&diags);
-    status = sl_topology_load(path, &fake_registry, NULL, &diags, &topology);
+    status = sl_topology_load(path, &registry, NULL, &diags, &topology);
     (void)unlink(path);
     for (uint32_t i = 0; status != 0 && i < diags.count; i++)
         print_error("%s\n", diags.items[i].text);
@@ -314,6 +328,37 @@ static void test_a_sink_stays_committed_or_acknowledged(void **state)
             "record by record as type kafka; stop the process and start it with this file");
 }
 
+#define SETTABLE(settings) "name: t\nsources:\n  in: { type: settable, " settings " }\nsinks:\n  out: { type: stdout, inputs: [in] }\n"
+
+static void test_a_source_that_can_takes_its_new_settings_in_place(void **state)
+{
+    struct sl_topology *a = load(SETTABLE("rate: 5/s")), *b = load(SETTABLE("rate: 6/s"));
+    struct sl_merge merge = merged(a, b);
+
+    (void)state;
+    assert_int_equal(merge.fates[place(a, "in")], SL_MERGE_SET);
+    assert_ptr_equal(merge.topology->components[place(a, "in")].config, b->components[place(b, "in")].config);
+    sl_merge_fini(&merge);
+    merge = merged(a, a);
+    assert_int_equal(merge.fates[place(a, "in")], SL_MERGE_KEPT);
+    sl_merge_fini(&merge);
+    (void)sl_topology_free(a);
+    (void)sl_topology_free(b);
+    refused(SETTABLE("rate: 5/s"), SETTABLE("rate: 5/s, seed: 2"), "sources.in: seed: it cannot change; leave it as it is");
+}
+
+static void test_a_sink_keeps_its_queue_or_has_none(void **state)
+{
+    (void)state;
+    refused(OUT("type: stdout"), OUT("type: stdout, when_full: spool"),
+            "sinks.out.when_full: whether its records wait in a queue of their own cannot change while the topology runs; leave it as it is, "
+            "or give the new sink a name of its own");
+    refused(OUT("type: stdout, required: false"),
+            "name: t\nsources:\n  in: { type: stdin }\nsinks:\n  new: { inputs: [in], type: stdout, was: out }\n",
+            "sinks.new.when_full: whether its records wait in a queue of their own cannot change while the topology runs; leave it as it is, "
+            "or give the new sink a name of its own");
+}
+
 /* ---- limits ---- */
 
 static struct sl_topology *load_many(uint32_t first_number, uint32_t count)
@@ -359,6 +404,8 @@ int main(void)
         cmocka_unit_test(test_what_cannot_change_is_refused_with_a_remedy),
         cmocka_unit_test(test_the_source_that_carries_the_commit_stays),
         cmocka_unit_test(test_a_sink_stays_committed_or_acknowledged),
+        cmocka_unit_test(test_a_source_that_can_takes_its_new_settings_in_place),
+        cmocka_unit_test(test_a_sink_keeps_its_queue_or_has_none),
         cmocka_unit_test(test_names_that_are_ever_new_reach_the_limit),
     };
 
