@@ -32,7 +32,7 @@ bool sl_pages_balanced(const struct sl_ledger *ledger)
     return true;
 }
 
-static const char *pages_state(const struct sl_host_topology *item)
+static const char *pages_state(const struct sl_host_topology *item, bool paused)
 {
     if (item->failed > 0)
         return "failed";
@@ -40,6 +40,8 @@ static const char *pages_state(const struct sl_host_topology *item)
         return "stuck";
     if (item->sum.state == SL_SLOT_DRAINING)
         return "draining";
+    if (paused && item->running > 0)
+        return "paused";
     return item->running > 0 ? "live" : "ended";
 }
 
@@ -127,13 +129,14 @@ static void pages_partitions(struct sl_json_out *out, const struct sl_slot_statu
     sl_json_out_end_array(out);
 }
 
-static void pages_topology(struct sl_json_out *out, const struct sl_host_topology *item)
+static void pages_topology(struct sl_json_out *out, const struct sl_host_topology *item, const struct sl_answer *generations)
 {
     const struct sl_slot_status *sum = &item->sum;
 
     sl_json_out_object(out);
     sl_json_out_str_at(out, "name", item->topology->name);
-    sl_json_out_str_at(out, "state", pages_state(item));
+    sl_json_out_str_at(out, "state", pages_state(item, sl_pages_generations_paused(generations, item->topology->name)));
+    sl_pages_generations_write(out, generations, item->topology->name);
     if (sum->error[0] != '\0')
         sl_json_out_str_at(out, "reason", sum->error);
     if (item->topology->commit_mode == SL_COMMIT_OFFSETS)
@@ -177,9 +180,11 @@ static void pages_spool(struct sl_json_out *out, struct sl_host *host)
     sl_json_out_end_object(out);
 }
 
-int sl_pages_status(struct sl_host *host, const struct sl_process_config *process, uint64_t started_ns, struct sl_buf *json)
+int sl_pages_status(struct sl_host *host, const struct sl_process_config *process, struct sl_deployer *deployer, uint64_t started_ns,
+                    struct sl_buf *json)
 {
     struct sl_host_topology *items;
+    struct sl_answer generations;
     struct sl_json_out out;
 
     if (sl_host_view(host, &items) != 0)
@@ -193,11 +198,13 @@ int sl_pages_status(struct sl_host *host, const struct sl_process_config *proces
     sl_json_out_u64_at(&out, "uptime_s", (sl_clock_now_ns() - started_ns) / SL_NS_PER_S);
     sl_json_out_u64_at(&out, "memory_bytes", process->memory_bytes);
     pages_spool(&out, host);
+    sl_pages_generations_read(deployer, &generations);
     sl_json_out_key(&out, "topologies");
     sl_json_out_array(&out);
     for (uint32_t t = 0; t < sl_host_topologies_count(host); t++)
-        pages_topology(&out, &items[t]);
+        pages_topology(&out, &items[t], &generations);
     sl_json_out_end_array(&out);
+    sl_answer_fini(&generations);
     sl_json_out_end_object(&out);
     sl_host_view_fini(host, items);
     return sl_buf_failed(json) ? -1 : 0;

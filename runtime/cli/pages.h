@@ -5,13 +5,16 @@
 
 #include <stdio.h>
 
-#include "runtime/base/buf.h"
+#include "runtime/base/json_out.h"
+#include "runtime/cli/answer.h"
 #include "runtime/engine/host.h"
 
 struct sl_cli;
+struct sl_deployer;
 
-/* Both: 0, or -1 (no memory). started_ns: monotonic. */
-int sl_pages_status(struct sl_host *host, const struct sl_process_config *process, uint64_t started_ns, struct sl_buf *json);
+/* Both: 0, or -1 (no memory). started_ns: monotonic. deployer: NULL where nothing is deployed. */
+int sl_pages_status(struct sl_host *host, const struct sl_process_config *process, struct sl_deployer *deployer, uint64_t started_ns,
+                    struct sl_buf *json);
 int sl_pages_metrics(struct sl_host *host, uint64_t started_ns, struct sl_buf *text);
 /* Tables for a person: by sink, estimates against true counts by level, whether the ledger balances. Returns true if it does. */
 bool sl_pages_summary(struct sl_host *host, const struct sl_cli *cli, FILE *out, uint64_t elapsed_ns);
@@ -28,5 +31,10 @@ struct sl_metrics;
 void sl_pages_metric_components(struct sl_metrics *metrics, const struct sl_host_topology *items, uint32_t count,
                                 const struct sl_metric_row *request_seconds);
 const char *sl_level_text(uint8_t level);
+/* pages_generations.c: what the deployer says of all topologies, read once (sl_answer_fini it); a topology's members "live" and
+ * "candidate"; whether it is paused. */
+void sl_pages_generations_read(struct sl_deployer *deployer, struct sl_answer *ret_answer);
+void sl_pages_generations_write(struct sl_json_out *out, const struct sl_answer *answer, const char *topology);
+bool sl_pages_generations_paused(const struct sl_answer *answer, const char *topology);
 
 #endif

@@ -104,7 +104,7 @@ static void run_log(void *user, const char *topology, const struct sl_err *err, 
 static int run_status(void *user, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_pages_status(run->host, run->process, run->started_ns, json);
+    return sl_pages_status(run->host, run->process, NULL, run->started_ns, json);
 }
 
 static int run_metrics(void *user, struct sl_buf *text)
@@ -160,7 +160,7 @@ static int run_ready(void *user, char *why, size_t bytes)
 static int run_command(void *user, const struct sl_control_who *who, const char *path, const char *body, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_admin_command(&(struct sl_admin){.host = run->host}, who, path, body, json);
+    return sl_admin_command(&(struct sl_admin){run->host, NULL}, who, path, body, json);
 }
 
 static int run_tap(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json)
@@ -169,9 +169,15 @@ static int run_tap(void *user, const char *path, struct sl_control_stream **ret_
     return sl_tap_serve(run->host, path, ret_stream, json);
 }
 
+static int run_watch(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json)
+{
+    struct run *run = user;
+    return sl_admin_watch(&(struct sl_admin){run->host, NULL}, path, ret_stream, json);
+}
+
 static int run_open_control(struct run *run, struct sl_err *err)
 {
-    struct sl_control_source source = {run, run_status, run_metrics, run_healthy, run_ready, run_command, run_tap, NULL};
+    struct sl_control_source source = {run, run_status, run_metrics, run_healthy, run_ready, run_command, run_tap, run_watch};
     struct sl_control_settings settings = {run->socket, run->process->control_listen, NULL};
     char *token = NULL;
     int status;

@@ -306,11 +306,11 @@ static void test_shadow_diff_shows_counts_and_both_texts(void **state)
 
     assert_int_equal(
         sluice(rig, "shadow diff",
-               FINE "{\"topology\":\"orders\",\"ranges\":9,\"ranges_skipped\":1,\"compared\":1000,\"differing\":3,\"meant\":2,\"sinks\":[{\"sink\":\"landing\","
+               FINE "{\"topology\":\"orders\",\"generation\":4,\"shadow\":{\"ranges\":9,\"ranges_skipped\":1,\"compared\":1000,\"differing\":3,\"meant\":2,\"sinks\":[{\"sink\":\"landing\","
                     "\"in\":\"both\",\"meant\":2,\"classes\":[{\"level\":\"info\",\"changed\":1,\"missing\":0,\"extra\":0,\"other_sink\":0},"
                     "{\"level\":\"warn\",\"changed\":1,\"missing\":1,\"extra\":0,\"other_sink\":0}],\"examples\":[{\"kind\":\"changed\",\"what\":\"value\","
                     "\"field\":\"user.email\",\"source\":\"logs\",\"topic\":\"logs\",\"partition\":\"0\",\"offset\":17,\"level\":\"info\",\"service\":\"cart\","
-                    "\"live\":{\"bytes\":5,\"text\":\"{\\\"a\\\":\\\"${X}\\\"}\"},\"candidate\":null}]},{\"sink\":\"new\",\"in\":\"candidate\",\"meant\":0}]}",
+                    "\"live\":{\"bytes\":5,\"text\":\"{\\\"a\\\":\\\"${X}\\\"}\"},\"candidate\":null}]},{\"sink\":\"new\",\"in\":\"candidate\",\"meant\":0}]}}",
                NULL),
         SL_EXIT_OK);
     assert_has(rig->out, "1000 outputs compared in 9 ranges: 3 differ, 2 differ as meant; 1 ranges skipped\n");

@@ -68,7 +68,7 @@ static void shadow_sink(struct sl_cli *cli, const struct sl_yaml *sink)
 /* False: the answer is no report. */
 static bool shadow_report(struct sl_cli *cli, const struct sl_yaml *root)
 {
-    const struct sl_yaml *report = sl_answer_map(root, "differences") != NULL ? sl_answer_map(root, "differences") : root;
+    const struct sl_yaml *report = sl_answer_map(root, "shadow");
     const struct sl_yaml *sinks = sl_answer_list(report, "sinks");
 
     if (sinks == NULL)
