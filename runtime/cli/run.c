@@ -23,6 +23,8 @@
 #include "runtime/config/process.h"
 #include "runtime/config/units.h"
 #include "runtime/control/control.h"
+#include "runtime/deploy/blame.h"
+#include "runtime/deploy/deployer.h"
 #include "runtime/engine/host.h"
 #include "runtime/kafka/klog.h"
 
@@ -40,7 +42,10 @@ struct run {
     struct sl_process_config *process;
     struct sl_topology **topologies;
     uint32_t topologies_count;
+    struct sl_deploy_kinds kinds;
+    struct sl_start start;
     struct sl_host *host;
+    struct sl_deployer *deployer;
     struct sl_control *control;
     char socket[PATH_MAX];
     uint64_t started_ns, ended_ns, records_before, for_ns, signal_ns;
@@ -71,24 +76,43 @@ static struct run_said *run_said_find(struct run *run, const char *text)
     return oldest;
 }
 
+/* The time of a line; what was shown of the progress goes first. Under the lock. */
+static const char *run_log_begin(struct run *run, char when[32])
+{
+    time_t now = time(NULL);
+    struct tm parts;
+
+    (void)strftime(when, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &parts));
+    if (run->progress_shown)
+        (void)fputs("\r\033[K", run->cli->err);
+    run->progress_shown = false;
+    return when;
+}
+
+/* Of a deployment: a step, a verdict. */
+static void run_log_line(void *user, const char *topology, const char *line)
+{
+    struct run *run = user;
+    char when[32];
+    (void)topology;
+
+    (void)pthread_mutex_lock(&run->log_lock);
+    (void)fprintf(run->cli->err, "%s info %s\n", run_log_begin(run, when), line);
+    (void)pthread_mutex_unlock(&run->log_lock);
+}
+
 static void run_log(void *user, const char *topology, const struct sl_err *err, const char *what)
 {
     struct run *run = user;
     uint64_t now_ns = sl_clock_now_ns();
     struct run_said *said;
     char when[32];
-    time_t now = time(NULL);
-    struct tm parts;
 
     (void)pthread_mutex_lock(&run->log_lock);
     said = run_said_find(run, err->text);
     said->times++;
     if (said->at_ns == 0 || now_ns - said->at_ns >= RUN_LOG_QUIET_NS) {
-        (void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &parts));
-        if (run->progress_shown)
-            (void)fputs("\r\033[K", run->cli->err);
-        run->progress_shown = false;
-        (void)fprintf(run->cli->err, "%s %s %s: %s", when, err->remedy == SL_REMEDY_HALT && err->code != SL_OK ? "error" : "warn", what,
+        (void)fprintf(run->cli->err, "%s %s %s: %s", run_log_begin(run, when), err->remedy == SL_REMEDY_HALT && err->code != SL_OK ? "error" : "warn", what,
                       err->text[0] != '\0' ? err->text : topology);
         if (said->times > 1)
             (void)fprintf(run->cli->err, " (%" PRIu64 " times)", said->times);
@@ -104,7 +128,7 @@ static void run_log(void *user, const char *topology, const struct sl_err *err, 
 static int run_status(void *user, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_pages_status(run->host, run->process, NULL, run->started_ns, json);
+    return sl_pages_status(run->host, run->process, run->deployer, run->started_ns, json);
 }
 
 static int run_metrics(void *user, struct sl_buf *text)
@@ -160,7 +184,7 @@ static int run_ready(void *user, char *why, size_t bytes)
 static int run_command(void *user, const struct sl_control_who *who, const char *path, const char *body, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_admin_command(&(struct sl_admin){run->host, NULL}, who, path, body, json);
+    return sl_admin_command(&(struct sl_admin){run->host, run->deployer}, who, path, body, json);
 }
 
 static int run_tap(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json)
@@ -172,7 +196,7 @@ static int run_tap(void *user, const char *path, struct sl_control_stream **ret_
 static int run_watch(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_admin_watch(&(struct sl_admin){run->host, NULL}, path, ret_stream, json);
+    return sl_admin_watch(&(struct sl_admin){run->host, run->deployer}, path, ret_stream, json);
 }
 
 static int run_open_control(struct run *run, struct sl_err *err)
@@ -367,6 +391,24 @@ static int run_load(struct run *run)
     return status;
 }
 
+/* Which generation of each topology runs: that of its file, or the live one (deploy/start.h). */
+static int run_choose(struct run *run)
+{
+    struct sl_start_settings settings = {sl_fs_posix(), run->process->data_dir, sl_deploy_load(&run->kinds), sl_clock_unix_ms(),
+                                         sl_cli_has(run->cli, "from-files"), false};
+    struct sl_err err = {0};
+
+    run->kinds = (struct sl_deploy_kinds){run->cli->registry, run->process};
+    if (sl_start_choose(&settings, run->topologies, run->topologies_count, &run->start, &err) != 0)
+        return sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
+    for (uint32_t i = 0; i < run->topologies_count; i++) {
+        run->topologies[i] = run->start.items[i].topology;
+        if (run->start.items[i].said[0] != '\0')
+            (void)fprintf(run->cli->err, "sluice: %s\n", run->start.items[i].said);
+    }
+    return SL_EXIT_OK;
+}
+
 /* ---- running ---- */
 
 static void run_loop_open(struct run *run)
@@ -404,6 +446,18 @@ static const struct sl_head *run_spool_kind(const struct sl_registry *registry)
     return NULL;
 }
 
+/* Between the host's opening and its start: from here on its data_dir is ours. */
+static int run_open_deployer(struct run *run, struct sl_err *err)
+{
+    struct sl_deployer_settings settings = {.host = run->host, .engine = sl_deploy_engine(), .load = sl_deploy_load(&run->kinds),
+                                            .fs = sl_fs_posix(), .data_dir = sl_host_data_dir(run->host), .log = run_log_line,
+                                            .user = run};
+
+    if (sl_deployer_open(&settings, &run->start, &run->deployer, err) != 0)
+        return -(int)err->code;
+    return sl_blame_open(sl_host_data_dir(run->host), err);
+}
+
 static int run_host(struct run *run)
 {
     struct sl_host_settings settings = {run->process, (const struct sl_topology *const *)run->topologies, run->topologies_count,
@@ -413,9 +467,11 @@ static int run_host(struct run *run)
     int status = SL_EXIT_FAILED;
 
     run->host = sl_host_open(&settings, &err);
-    if (run->host == NULL)
+    if (run->host == NULL) {
+        sl_start_fini(&run->start, err.text);
         return sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
-    if (sl_host_start(run->host, &err) != 0 || run_open_control(run, &err) != 0) { /* commands need workers that turn */
+    }
+    if (run_open_deployer(run, &err) != 0 || sl_host_start(run->host, &err) != 0 || run_open_control(run, &err) != 0) { /* commands need workers that turn */
         (void)sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
         goto out;
     }
@@ -438,6 +494,7 @@ static int run_host(struct run *run)
     }
 out:
     run->control = sl_control_close(run->control);
+    run->deployer = sl_deployer_close(run->deployer);
     run->host = sl_host_close(run->host);
     return status;
 }
@@ -455,6 +512,8 @@ int sl_command_run(struct sl_cli *cli)
     (void)pthread_mutex_init(&run->log_lock, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     status = run_load(run);
+    if (status == SL_EXIT_OK)
+        status = run_choose(run);
     if (status == SL_EXIT_OK) {
         run_loop_open(run);
         status = run_host(run);

@@ -87,8 +87,9 @@ int sl_deployer_drain(struct sl_deployer *deployer, const char *topology, const 
 /* {"topology": …, "generations": [{"generation", "state", "digest", "who", "deployed_unix_ms", "live_unix_ms", "ended_unix_ms", "share",
  * "crashes", "reason", "verdict", "before": {"records_per_s", "dead_per_s", "errors_per_s"}, "after": {the same}}]}, newest first. */
 int sl_deployer_history(struct sl_deployer *deployer, const char *topology, struct sl_buf *json);
-/* All topologies where NULL: {"deployments": [{"topology", "live": N, "live_unix_ms", "live_who", "live_digest", "paused", "generation", "state", "share", "who", "plan", "step",
- * "steps", "doing", "says", "next"}]}; the members from "generation" on only where there is a candidate. For `sluice status`. */
+/* All topologies where NULL: {"deployments": [{"topology", "live": N, "paused", "live_unix_ms", "live_who", "live_digest", "generation",
+ * "state", "share", "who", "plan", "step", "steps", "doing", "says", "next"}]}; the members from "generation" on only where there is a
+ * candidate. For `sluice status`. */
 int sl_deployer_status(struct sl_deployer *deployer, const char *topology, struct sl_buf *json);
 /* Where generation `number` is kept: a folder for sl_topology_load_kept; 0: the live one. text: PATH_MAX bytes. */
 int sl_deployer_kept(struct sl_deployer *deployer, const char *topology, uint32_t number, char *text, struct sl_err *err);

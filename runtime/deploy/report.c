@@ -116,6 +116,7 @@ static void status_live(const struct deployment *deployment, struct sl_json_out 
     char digest[24];
 
     sl_json_out_u64_at(out, "live", deployment->live);
+    sl_json_out_bool_at(out, "paused", deployment->paused);
     if (row == NULL)
         return;
     (void)snprintf(digest, sizeof(digest), "%016" PRIx64, row->digest);
@@ -132,7 +133,6 @@ static void status_one(struct deployment *deployment, struct sl_json_out *out)
     sl_json_out_object(out);
     sl_json_out_str_at(out, "topology", deployment->name);
     status_live(deployment, out);
-    sl_json_out_bool_at(out, "paused", deployment->paused);
     sl_json_out_bool_at(out, "drained", deployment->drained);
     if (deployment_describe(deployment, text)) {
         sl_json_out_str_at(out, "doing", text);
