@@ -16,6 +16,8 @@
 #include "runtime/engine/host_private.h"
 #include "runtime/engine/worker.h"
 
+#define GENERATION_WAIT_NS (1000 * SL_NS_PER_MS)
+#define GENERATION_NAP_NS (2 * (long)SL_NS_PER_MS)
 #define GENERATION_ZONES_S 10 /* so long may the commit record take to give a new sink its zone */
 
 /* ---- versions ---- */
@@ -488,6 +490,17 @@ static void promote_live(struct host_topology *at, struct host_version *version,
     atomic_store(&at->topology, version->topology);
 }
 
+/* A sink that is changed again before its earlier version has finished reads again: where that finishes soon, it is waited for. A sick one
+ * is not. */
+static void promote_wait(struct sl_host *host, struct host_topology *at)
+{
+    const struct timespec nap = {0, GENERATION_NAP_NS};
+    uint64_t until_ns = sl_clock_now_ns() + GENERATION_WAIT_NS;
+
+    while (!versions_settle(host, at) && sl_clock_now_ns() < until_ns)
+        (void)nanosleep(&nap, NULL);
+}
+
 /* Before any slot: those that begin later (none does) and all that are asked see one version. A slot that refuses has stopped or is ending; the
  * others have swapped by then only if they were asked before it: they stay with the new version, and so does the topology. */
 int sl_host_promote(struct sl_host *host, struct sl_candidate *candidate, struct sl_swap_report *ret_report, struct sl_err *err)
@@ -499,6 +512,7 @@ int sl_host_promote(struct sl_host *host, struct sl_candidate *candidate, struct
     int status = 0;
 
     (void)pthread_mutex_lock(&at->change);
+    promote_wait(host, at);
     old = swap.old = at->live;
     free(old->plans);
     old->plans = calloc(version->slots, sizeof(struct sl_plan *));

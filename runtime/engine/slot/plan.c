@@ -402,6 +402,13 @@ void sl_instance_close(struct sl_instance *instance)
     *instance = (struct sl_instance){.component = UINT32_MAX};
 }
 
+void sl_plan_disown(struct sl_plan *plan)
+{
+    for (uint32_t c = 0; plan != NULL && c < plan->components_count; c++)
+        if (plan->components[c] != NULL && (plan->components[c]->conf.role == SL_SINK || plan->components[c]->conf.role == SL_SOURCE))
+            plan->components[c] = NULL;
+}
+
 /* Operators are the plan's always; sinks and sources until it was put in. */
 static void plan_close(struct sl_plan *plan, uint32_t c)
 {
@@ -416,7 +423,7 @@ static void plan_close(struct sl_plan *plan, uint32_t c)
         (void)sl_slot_component_free(component);
         return;
     case SL_SINK:
-        if (plan->installed || plan_keeps(plan, c))
+        if (plan_keeps(plan, c))
             return;
         if (plan->sinks[c].of != NULL)
             sl_instance_close(&plan->sinks[c]);
@@ -424,7 +431,7 @@ static void plan_close(struct sl_plan *plan, uint32_t c)
             (void)sl_slot_component_free(component);
         return;
     case SL_SOURCE:
-        if (!plan->installed && !plan_keeps(plan, c))
+        if (!plan_keeps(plan, c))
             (void)sl_slot_component_free(component);
         return;
     case SL_PAST:

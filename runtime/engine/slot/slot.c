@@ -10,6 +10,7 @@
 
 #include "runtime/engine/slot/replay.h"
 #include "runtime/engine/slot/slot_private.h"
+#include "runtime/engine/slot/trial.h"
 
 enum { SLOT_ARENA_FIRST = 2 << 20 };
 
@@ -532,6 +533,7 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
 
     assert(slot->magic == SL_SLOT_MAGIC);
     slot->now_ns = slot->env.now_ns(slot->env.user);
+    sl_trial_turn(slot, slot->was_idle);
     slot_serve(slot);
     if (slot->state == SL_SLOT_FAILED || slot->state == SL_SLOT_ENDED) {
         sl_slot_revoke_turn(slot, &wake_ns);
@@ -554,6 +556,7 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
     sl_slot_flush_turn(slot, &wake_ns);
     if (slot->state == SL_SLOT_DRAINING)
         slot_drain_turn(slot, &wake_ns);
+    slot->was_idle = wake_ns != 0;
     return slot->state == SL_SLOT_RUNNING || slot->state == SL_SLOT_DRAINING ? wake_ns : 0;
 }
 
@@ -634,10 +637,12 @@ struct sl_slot *sl_slot_free(struct sl_slot *slot)
     if (slot == NULL)
         return NULL;
     assert(slot->magic == SL_SLOT_MAGIC);
+    sl_slot_trial_end(slot);
     sl_slot_revokes_fini(slot);
     sl_slot_refuse_fini(slot);
     sl_slot_commit_fini(slot);
     slot->domain = sl_domain_free(slot->domain); /* before the consumer closes */
+    sl_plan_disown(slot->plan);
     slot_close_sources(slot);
     slot_close_sinks(slot);
     sl_slot_queues_fini(slot); /* sinks may have answered while they closed */

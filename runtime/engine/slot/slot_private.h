@@ -232,6 +232,8 @@ struct sl_slot {
 
     struct sl_plan *plan;                  /* the live one; topology and components are its */
     struct sl_arm live;                    /* its way through a batch */
+    struct sl_trial *trial;                /* trial.h: a candidate at work beside it, or NULL */
+    bool was_idle;                         /* the last turn found nothing to do at once */
     struct sl_slot_component **components; /* [topology->components_count] NULL: gone */
     struct sl_slot_source *sources; /* [SL_SLOT_SOURCES_MAX] */
     uint32_t sources_count, source_next;
@@ -289,6 +291,8 @@ struct sl_slot {
  * tickets and whatever moves in the slot are not touched. */
 struct sl_plan *sl_plan_new(struct sl_slot *slot, const struct sl_topology *topology, void **component_shared,
                             const enum sl_merge_fate *fates, const struct sl_plan *live, uint32_t generation, struct sl_err *err);
+/* Its sinks and sources are the slot's alone from here on: what it still points to may be closed before it. */
+void sl_plan_disown(struct sl_plan *plan);
 /* The row of a sink's component, UINT32_MAX: none. */
 uint32_t sl_slot_sink_of(const struct sl_slot *slot, uint32_t component);
 void sl_instance_close(struct sl_instance *instance); /* and its component; zeroed */

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "runtime/engine/slot/slot_private.h"
+#include "runtime/engine/slot/trial.h"
 
 #define SWAP_LEAVE_NS (5000 * 1000000ull) /* so long may a sink that was changed take for its last answers */
 #define SWAP_SOURCE_BACKOFF_NS (500 * 1000000ull)
@@ -670,6 +671,7 @@ int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **re
     int status = swap_may(slot, plan, err);
 
     assert(slot->magic == SL_SLOT_MAGIC && plan->slot == slot && !plan->installed);
+    sl_slot_trial_end(slot); /* of this plan, or of one that is given up */
     if (status == 0)
         status = swap_means_take(slot, plan, &means, err);
     if (status != 0) {
@@ -678,6 +680,7 @@ int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **re
     }
     slot->now_ns = slot->env.now_ns(slot->env.user);
     swap_plan(slot, plan);
+    sl_plan_disown(old);
     for (uint32_t c = 0; status == 0 && c < plan->components_count; c++)
         if (plan->topology->components[c].role == SL_SINK && plan->fates[c] != SL_MERGE_KEPT)
             status = swap_sink(slot, plan, c, &means, err);
