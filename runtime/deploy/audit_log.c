@@ -95,6 +95,8 @@ static int audit_log_rotate(struct sl_audit_log *log, struct sl_err *err)
     audit_log_path(log, "", from);
     audit_log_path(log, ".1", to);
     rc = log->fs->rename(log->fs, from, to);
+    if (rc == 0) /* before a new file has the old name: one change without the other would lose the old lines */
+        rc = log->fs->sync_dir(log->fs, log->dir);
     return rc < 0 ? audit_log_fail(log, rc, "renaming", err) : audit_log_begin(log, err);
 }
 
