@@ -159,18 +159,21 @@ void sl_ask_print(struct sl_cli *cli, const struct sl_client_reply *reply)
     sl_answer_fini(&answer);
 }
 
-/* The answer names the topology, also where the command line did not. */
+/* The answer names the topology, also where the command line did not. What is live already, or was before, has nothing to wait for. */
 static int ask_wait(struct sl_cli *cli, const struct sl_client_reply *reply)
 {
     struct sl_answer answer;
-    const char *topology;
-    int status;
+    const char *topology, *state;
+    int status = SL_EXIT_OK;
 
     sl_answer_read(&answer, reply->body, reply->bytes);
     topology = sl_answer_text(answer.root, "topology");
+    state = sl_answer_text(answer.root, "state");
+    if (!sl_cli_has(cli, "json") || (state != NULL && strcmp(state, "live") == 0))
+        sl_ask_print(cli, reply);
     if (topology == NULL)
         status = sl_cli_say(cli, SL_EXIT_FAILED, "the server does not say which topology it is about");
-    else
+    else if (state == NULL || strcmp(state, "live") != 0)
         status = sl_ask_watch(cli, topology);
     sl_answer_fini(&answer);
     return status;
@@ -192,8 +195,6 @@ int sl_ask_send(struct sl_ask *ask, const char *name)
 
     if (status != SL_EXIT_OK)
         return status;
-    if (ask_waits(cli) && !sl_cli_has(cli, "json"))
-        sl_ask_print(cli, &reply);
     if (ask_waits(cli))
         status = ask_wait(cli, &reply);
     else

@@ -254,6 +254,17 @@ static void test_watching_ends_as_the_deployment_does(void **state)
     assert_string_equal(rig->out, "{\"state\":\"warm\",\"text\":\"a\",\"end\":\"warm\"}\n");
 }
 
+/* "no change", or --plan now: what is watched would be another deployment. */
+static void test_what_is_live_is_not_waited_for(void **state)
+{
+    struct rig *rig = *state;
+
+    assert_int_equal(sluice(rig, "deploy t.yaml --wait", FINE "{\"said\":\"no change\",\"topology\":\"orders\",\"state\":\"live\"}", NULL), SL_EXIT_OK);
+    assert_string_equal(rig->out, "no change\n");
+    assert_int_equal(sluice(rig, "deploy t.yaml --wait --json", FINE "{\"topology\":\"orders\",\"state\":\"live\"}", NULL), SL_EXIT_OK);
+    assert_string_equal(rig->out, "{\"topology\":\"orders\",\"state\":\"live\"}\n");
+}
+
 static void test_a_server_that_ends_meanwhile_is_no_success(void **state)
 {
     struct rig *rig = *state;
@@ -375,6 +386,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_cannot_be_meant_is_not_posted, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_a_refusal_is_told_and_fails, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_watching_ends_as_the_deployment_does, open_rig, close_rig),
+        cmocka_unit_test_setup_teardown(test_what_is_live_is_not_waited_for, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_a_server_that_ends_meanwhile_is_no_success, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_history_is_a_table, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_status_says_what_is_live_and_what_comes, open_rig, close_rig),
