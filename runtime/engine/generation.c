@@ -534,6 +534,7 @@ int sl_host_promote(struct sl_host *host, struct sl_candidate *candidate, struct
         ret_report->wall_ns = sl_clock_now_ns() - began_ns;
         (void)versions_settle(host, at);
     } else {
+        sl_host_trial_end(host, at, version);
         version_drop(host, at, version);
     }
     (void)pthread_mutex_unlock(&at->change);
@@ -546,6 +547,7 @@ void sl_host_discard(struct sl_host *host, struct sl_candidate *candidate)
     struct host_topology *at = candidate->at;
 
     (void)pthread_mutex_lock(&at->change);
+    sl_host_trial_end(host, at, candidate->version);
     version_drop(host, at, candidate->version);
     (void)pthread_mutex_unlock(&at->change);
     free(candidate);

@@ -12,6 +12,7 @@
 #include "runtime/engine/host.h"
 #include "sampling/judge.h"
 
+struct sl_buf;
 struct sl_candidate;
 struct sl_expect; /* what a shadow may find different: runtime/engine/shadow.h */
 
@@ -56,6 +57,8 @@ struct sl_sides {
     uint64_t compared, differing, ranges, ranges_skipped;
 };
 int sl_host_sides(struct sl_host *host, struct sl_candidate *candidate, struct sl_sides *ret_sides, struct sl_err *err);
+/* What a shadow has found so far, with examples, as one JSON object (shadow.h) at the end of `json`. */
+int sl_host_differences(struct sl_host *host, struct sl_candidate *candidate, struct sl_buf *json, struct sl_err *err);
 
 /* ---- the topology as a whole ---- */
 int sl_host_pause(struct sl_host *host, const char *topology, bool paused, struct sl_err *err); /* reading stops; commits go on */

@@ -78,6 +78,8 @@ void sl_host_ask_at(struct sl_host *host, struct host_topology *at, void (*each)
 /* host_replay.c */
 void sl_host_replay_again(struct sl_host *host, struct host_topology *at);
 void sl_host_replay_close(struct host_topology *at);
+/* host_trial.c: under `change` */
+void sl_host_trial_end(struct sl_host *host, struct host_topology *at, struct host_version *version);
 /* generation.c */
 struct host_version *sl_host_version_new(struct host_topology *at, const struct sl_topology *topology, uint32_t number, struct sl_err *err);
 void sl_host_versions_close(struct host_topology *at); /* once no slot runs */

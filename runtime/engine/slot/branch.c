@@ -10,6 +10,7 @@
 #include "runtime/engine/slot/replay.h"
 #include "runtime/engine/slot/slot_private.h"
 #include "runtime/engine/slot/tap.h"
+#include "runtime/engine/slot/trial.h"
 
 /* ---- sinks ---- */
 
@@ -95,23 +96,38 @@ static int branch_take(struct sl_slot *slot, uint32_t sink_index, const struct s
     return 0;
 }
 
+/* What the live version has for the sink, but what that has taken already. */
+static int branch_output(struct sl_slot *slot, uint32_t sink_index, uint64_t taken, struct sl_output *ret_output, uint32_t *ret_skip,
+                         struct sl_err *err)
+{
+    struct sl_leaf *leaf = &slot->live.leaves[sink_index];
+
+    assert(leaf->views_count > 0);
+    leaf->encoded = slot->replay != NULL && slot->replay->decoded && slot->replay->stage == slot->sinks[sink_index].now.component;
+    *ret_skip = branch_skip(leaf->views[0]->batch, taken);
+    if (sl_slot_room(slot, leaf->views[0]->batch->count) != 0 || sl_arm_output(slot, leaf, *ret_skip, slot->items, ret_output) != 0)
+        return sl_arm_budget(slot, err);
+    return 0;
+}
+
 static int branch_sink(struct sl_slot *slot, uint32_t sink_index, const struct sl_batch *batch, struct sl_err *err)
 {
     struct sl_slot_sink *sink = &slot->sinks[sink_index];
     struct sl_position *position = &sink->positions[batch->partition->index];
-    struct sl_leaf *leaf = &slot->live.leaves[sink_index];
     struct sl_output output;
     struct sl_mark upto;
     uint32_t skip;
+    int status;
 
     if (batch->next <= position->taken.next)
         return 0;
-    assert(leaf->views_count > 0);
-    leaf->encoded = slot->replay != NULL && slot->replay->decoded && slot->replay->stage == sink->now.component;
-    skip = branch_skip(leaf->views[0]->batch, position->taken.next);
     branch_upto(batch, position, &upto);
-    if (sl_slot_room(slot, leaf->views[0]->batch->count) != 0 || sl_arm_output(slot, leaf, skip, slot->items, &output) != 0)
-        return sl_arm_budget(slot, err);
+    status = sl_trial_is_split(slot) ? sl_trial_output(slot, sink_index, position->taken.next, &output, &skip, err)
+                                     : branch_output(slot, sink_index, position->taken.next, &output, &skip, err);
+    if (status != 0)
+        return status;
+    if (slot->trial != NULL)
+        sl_trial_shadow_wrote(slot, sink_index, &output, skip);
     return branch_take(slot, sink_index, output.face, output.fate, skip, (int)output.count, &upto, err);
 }
 
@@ -211,7 +227,7 @@ int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_b
 {
     struct sl_partition *partition = batch->partition;
     const struct sl_node *tree;
-    struct sl_view root;
+    struct sl_view root, plain;
 
     assert(batch->partition->magic == SL_PARTITION_MAGIC);
     if (slot->replay != NULL && sl_slot_replay_begin(slot, batch, err) != 0)
@@ -225,8 +241,12 @@ int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_b
         return -(int)err->code;
     if (slot->taps != NULL)
         sl_slot_tap_view(slot, source->component, &root);
+    plain = root; /* batch and times, as no stage has seen them */
+    if (slot->trial != NULL)
+        sl_trial_shadow_begin(slot, batch);
     partition->next = batch->next; /* before sinks take: a rewind may lower it again */
-    if (tree != NULL && sl_arm_run(slot, &slot->live, tree, &root, err) != 0)
+    if (tree != NULL && (slot->trial != NULL ? sl_trial_run(slot, source, &root, err)
+                                             : sl_arm_run(slot, &slot->live, tree, &root, err)) != 0)
         return -(int)err->code;
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         bool none = slot->replay != NULL && slot->live.leaves[s].views_count == 0;
@@ -234,5 +254,9 @@ int sl_slot_run(struct sl_slot *slot, struct sl_slot_source *source, struct sl_b
             (none ? branch_none(slot, s, &root, err) : branch_sink(slot, s, batch, err)) != 0)
             return -(int)err->code;
     }
-    return branch_dead(slot, &root, err);
+    if (branch_dead(slot, &root, err) != 0)
+        return -(int)err->code;
+    if (slot->trial != NULL)
+        sl_trial_shadow_run(slot, source, &plain);
+    return 0;
 }

@@ -11,7 +11,18 @@
 #include "runtime/engine/slot/replay.h"
 #include "runtime/engine/slot/slot_private.h"
 
-enum { DEAD_GENERATION = 1 };
+static const struct sl_plan *dead_plan(const struct sl_slot *slot, const struct sl_dead *dead)
+{
+    return dead->plan != NULL ? dead->plan : slot->plan;
+}
+
+/* A process that was given no number runs its topology's first. */
+static uint32_t dead_generation(const struct sl_slot *slot, const struct sl_dead *dead)
+{
+    uint32_t generation = dead_plan(slot, dead)->generation;
+
+    return generation == 0 ? 1 : generation;
+}
 
 static void dead_bytes(struct sl_json_out *out, struct sl_slice raw)
 {
@@ -31,8 +42,9 @@ static void dead_bytes(struct sl_json_out *out, struct sl_slice raw)
 /* The words of a reason: rows of the kind's table or the engine's own, against those that a script or a back-end chose. */
 static bool dead_is_row(const struct sl_slot *slot, const struct sl_dead *dead)
 {
-    const char *const *reasons = dead->component == UINT32_MAX || slot->topology->components[dead->component].role == SL_GONE
-                                     ? NULL : slot->topology->components[dead->component].head->reasons;
+    const struct sl_component *components = dead_plan(slot, dead)->topology->components;
+    const char *const *reasons = dead->component == UINT32_MAX || components[dead->component].role == SL_GONE
+                                     ? NULL : components[dead->component].head->reasons;
 
     if (dead->component == UINT32_MAX)
         return true;
@@ -51,7 +63,7 @@ static int dead_hidden(struct sl_slot *slot, const struct sl_dead *dead, struct 
     *ret_raw = batch->raw[dead->index];
     if (ret_raw->bytes == 0)
         return 0;
-    status = sl_slot_mask(slot, batch->partition, dead->component, true, batch->raw[dead->index], ret_raw);
+    status = sl_slot_mask_of(slot, dead_plan(slot, dead), batch->partition, dead->component, true, batch->raw[dead->index], ret_raw);
     if (status == 0)
         ret_raw->data = NULL;
     return status < 0 ? -1 : ret_raw->data != batch->raw[dead->index].data;
@@ -83,7 +95,7 @@ static int dead_key(struct sl_slot *slot, const struct sl_dead *dead, struct sl_
 
     if (batch->key == NULL || batch->key[dead->index].data == NULL)
         return 0;
-    if (sl_slot_mask(slot, batch->partition, UINT32_MAX, false, batch->key[dead->index], &key) != 1)
+    if (sl_slot_mask_of(slot, dead_plan(slot, dead), batch->partition, UINT32_MAX, false, batch->key[dead->index], &key) != 1)
         return -1;
     sl_json_out_slice_at(out, "key", key);
     return 0;
@@ -110,7 +122,7 @@ static void dead_from(struct sl_slot *slot, const struct sl_dead *dead, struct d
     if (slot->replay != NULL)
         (void)sl_slot_replay_from(slot, batch, dead->index, ret_from->text, &ret_from->origin, &ret_from->stage, &ret_from->sub);
     if (dead->component != UINT32_MAX)
-        ret_from->stage = sl_slice_of(slot->topology->components[dead->component].name);
+        ret_from->stage = sl_slice_of(dead_plan(slot, dead)->topology->components[dead->component].name);
 }
 
 static int dead_letter(struct sl_slot *slot, const struct sl_dead *dead, struct sl_buf *buf)
@@ -128,7 +140,7 @@ static int dead_letter(struct sl_slot *slot, const struct sl_dead *dead, struct 
     sl_json_out_init(&out, buf);
     sl_json_out_object(&out);
     sl_json_out_str_at(&out, "topology", slot->topology->name);
-    sl_json_out_u64_at(&out, "generation", DEAD_GENERATION);
+    sl_json_out_u64_at(&out, "generation", dead_generation(slot, dead));
     sl_json_out_slice_at(&out, "stage", from.stage);
     sl_json_out_str_at(&out, "reason", hidden && !dead_is_row(slot, dead) ? "withheld: it may quote what this topology masks" : dead->reason);
     sl_json_out_slice_at(&out, "source", from.origin.source);

@@ -332,6 +332,9 @@ int sl_slot_letters(struct sl_slot *slot, uint64_t skip_below, struct sl_item *i
  * 1: *ret_text; 0: it cannot be masked: withhold it; -1: over budget. */
 int sl_slot_mask(struct sl_slot *slot, const struct sl_partition *partition, uint32_t component, bool json, struct sl_slice text,
                  struct sl_slice *ret_text);
+/* By the masks of another version than the live one. */
+int sl_slot_mask_of(struct sl_slot *slot, const struct sl_plan *plan, const struct sl_partition *partition, uint32_t component, bool json,
+                    struct sl_slice text, struct sl_slice *ret_text);
 /* ticket.c */
 int sl_slot_ticket(struct sl_slot *slot, uint32_t sink, uint32_t partition, uint32_t pending, const struct sl_mark *upto,
                    uint32_t *ret_ticket);
