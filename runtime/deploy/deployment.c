@@ -27,24 +27,23 @@ static int row_set(struct deployment *deployment, uint32_t number, enum sl_gener
 
 /* ---- shadow and canary ---- */
 
-/* The engine has refused the step: the candidate is what it was. A disk that refuses this row leaves a state that is only shown. */
-static void row_put_back(struct deployment *deployment, const struct sl_generation_row *before)
+/* The engine has refused the step: the candidate takes nothing any more, in no slot. A disk that refuses this row leaves a state that is only
+ * shown. */
+static void row_warm(struct deployment *deployment)
 {
     struct sl_err ignored = {0};
 
-    (void)row_set(deployment, before->number, before->state, before->share, NULL, &ignored);
+    (void)row_set(deployment, deployment->number, SL_GENERATION_WARM, 0, NULL, &ignored);
 }
 
 int deployment_shadow(struct deployment *deployment, struct sl_err *err)
 {
-    struct sl_generation_row before = *sl_generations_find(&deployment->generations, deployment->number);
-
     if (engine_of(deployment)->shadow == NULL)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "this engine runs no shadows; promote it, or roll it back");
     if (row_set(deployment, deployment->number, SL_GENERATION_SHADOW, 0, NULL, err) != 0)
         return sl_while(err, "the step cannot be written down");
     if (engine_of(deployment)->shadow(host_of(deployment), deployment->candidate, deployment->plan.expect, err) != 0) {
-        row_put_back(deployment, &before);
+        row_warm(deployment);
         return -(int)err->code;
     }
     deployment->says[0] = '\0';
@@ -57,14 +56,12 @@ int deployment_shadow(struct deployment *deployment, struct sl_err *err)
 
 int deployment_canary(struct deployment *deployment, double share, enum sl_split_by by, uint64_t hold_ns, struct sl_err *err)
 {
-    struct sl_generation_row before = *sl_generations_find(&deployment->generations, deployment->number);
-
     if (engine_of(deployment)->canary == NULL)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "this engine runs no canaries; promote it whole, or roll it back");
     if (row_set(deployment, deployment->number, SL_GENERATION_CANARY, share, NULL, err) != 0)
         return sl_while(err, "the step cannot be written down");
     if (engine_of(deployment)->canary(host_of(deployment), deployment->candidate, share, by, err) != 0) {
-        row_put_back(deployment, &before);
+        row_warm(deployment);
         return -(int)err->code;
     }
     deployment->says[0] = '\0';

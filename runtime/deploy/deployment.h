@@ -90,7 +90,7 @@ void deployment_audit(struct deployment *deployment, const struct sl_who *who, c
 bool deployment_describe(const struct deployment *deployment, char text[DEPLOYMENT_TEXT]);
 
 /* ---- deployment.c: transitions; lock held ---- */
-/* The row, then the engine. 0; -code: refused, and the candidate is as it was. */
+/* The row, then the engine. 0; -code: the row was refused and nothing has changed, or the engine refused and the candidate is warm. */
 int deployment_shadow(struct deployment *deployment, struct sl_err *err);
 int deployment_canary(struct deployment *deployment, double share, enum sl_split_by by, uint64_t hold_ns, struct sl_err *err);
 /* The candidate is consumed but where the row could not be written. `failed`: the candidate's row fails if the engine refuses. */

@@ -7,7 +7,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <assert.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "runtime/base/blame.h"
+#include "runtime/deploy/blame.h"
 #include "tests/support/fake_engine.h"
 
 /* A process: from the start rule to its end. */
@@ -283,8 +289,9 @@ static void test_a_refused_swap_leaves_the_old_one(void **state)
     assert_true(history_says(&process, "\"generation\":2,\"state\":\"live\""));
     assert_true(history_says(&process, "\"generation\":1,\"state\":\"previous\""));
     assert_true(history_says(&process, "\"generation\":3,\"state\":\"failed\""));
-    process.fake.refuse = "canary"; /* this one leaves the candidate as it is */
     assert_int_equal(deploy(&process, file3, NULL), 0);
+    assert_int_equal(promote(&process, 0.01), 0);
+    process.fake.refuse = "canary"; /* this one leaves the candidate warm */
     assert_int_not_equal(promote(&process, 0.1), 0);
     assert_true(history_says(&process, "\"generation\":4,\"state\":\"warm\""));
     process_free(&process);
@@ -564,6 +571,94 @@ static void test_the_live_generation_comes_back(void **state)
     process_free(&process);
 }
 
+static void test_where_only_files_speak_the_file_runs(void **state)
+{
+    struct process process;
+    (void)state;
+
+    process_make(&process, 1);
+    assert_int_equal(process_begin(&process, file1), 0);
+    process_end(&process);
+    assert_int_equal(process_begin(&process, file2), 0); /* edited */
+    assert_int_equal(process.running->digest, 22);
+    process_end(&process);
+    assert_int_equal(process_begin(&process, file1), 0); /* the edit taken back */
+    assert_int_equal(process.running->digest, 11);
+    assert_int_equal(process.fake.live, 3);
+    assert_int_equal(rollback(&process), 0); /* a person's word, from here on */
+    process_end(&process);
+    assert_int_equal(process_begin(&process, file1), 0);
+    assert_int_equal(process.running->digest, 22);
+    process_free(&process);
+}
+
+/* ---- blame; on the kernel's files, since the dying process writes them ---- */
+
+static void die_in(const char *dir, uint32_t generation)
+{
+    struct sl_blame_frame frame = {"orders", "mask", generation, true};
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct sl_err err = {0};
+        struct rlimit none = {0, 0};
+        (void)setrlimit(RLIMIT_CORE, &none);
+        (void)signal(SIGSEGV, SIG_DFL); /* the test library has its own */
+        if (sl_blame_open(dir, &err) == 0) {
+            sl_blame_thread();
+            sl_blame_enter(&frame);
+            (void)raise(SIGSEGV);
+        }
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void test_what_crashes_twice_is_left_out(void **state)
+{
+    struct fake_engine fake = {.fs = sl_fs_posix()};
+    char dir[] = "/tmp/sl_deployer_XXXXXX", written[PATH_MAX], command[PATH_MAX + 32];
+    struct sl_generations generations;
+    struct sl_err err = {0};
+    (void)state;
+
+    if (SL_BLAME_OFF)
+        skip();
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(written, sizeof(written), "%s/written", dir);
+    assert_int_equal(sl_generations_open(fake.fs, dir, "orders", &generations, &err), 0);
+    for (uint64_t digest = 11; digest <= 22; digest += 11) {
+        struct sl_generation_file file = {written, "topology.yaml"};
+        struct sl_generation_row row = {.digest = digest, .who = "anna"};
+        FILE *out = fopen(written, "w");
+        assert_true(out != NULL && fprintf(out, "orders %" PRIu64 "\n", digest) > 0 && fclose(out) == 0);
+        assert_int_equal(sl_generations_add(&generations, &file, 1, &row, &err), 0);
+        assert_int_equal(sl_generations_set(&generations, row.number, SL_GENERATION_LIVE, 1, 5, NULL, &err), 0);
+    }
+    sl_generations_close(&generations);
+    for (int crashes = 1; crashes <= 2; crashes++) {
+        struct sl_start_settings settings = {fake.fs, dir, fake_load(&fake), 5000, false, false};
+        struct sl_topology *topology = fake_topology(file2, 22);
+        struct sl_start start = {0};
+        die_in(dir, 2);
+        assert_int_equal(sl_start_choose(&settings, &topology, 1, &start, &err), 0);
+        assert_int_equal(start.items[0].number, crashes == 1 ? 2 : 1);
+        if (crashes == 2)
+            assert_non_null(strstr(start.items[0].said, "topology orders: generation 2 is left out: its code crashed the process twice within a "
+                                                        "minute (SIGSEGV in mask); generation 1 is live again"));
+        (void)fake_topology_free(start.items[0].topology);
+        sl_start_fini(&start, "");
+    }
+    assert_int_equal(sl_generations_open(fake.fs, dir, "orders", &generations, &err), 0);
+    assert_int_equal(sl_generations_find(&generations, 2)->state, SL_GENERATION_FAILED);
+    assert_int_equal(sl_generations_find(&generations, 2)->crashes, 2);
+    sl_generations_close(&generations);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 static void test_a_start_that_never_ran_is_begun_again(void **state)
 {
     struct process process;
@@ -692,6 +787,8 @@ int main(void)
         cmocka_unit_test(test_a_step_that_cannot_be_taken_ends_the_plan),
         cmocka_unit_test(test_a_thread_watches_the_canary),
         cmocka_unit_test(test_the_live_generation_comes_back),
+        cmocka_unit_test(test_where_only_files_speak_the_file_runs),
+        cmocka_unit_test(test_what_crashes_twice_is_left_out),
         cmocka_unit_test(test_a_start_that_never_ran_is_begun_again),
         cmocka_unit_test(test_a_live_one_that_does_not_load_is_refused),
         cmocka_unit_test(test_a_crash_at_any_step_leaves_the_right_one),
