@@ -27,6 +27,19 @@ static int row_set(struct deployment *deployment, uint32_t number, enum sl_gener
 
 /* ---- shadow and canary ---- */
 
+/* Of a shadow that ends now, whatever comes after it. */
+static void deployment_keep_differences(struct deployment *deployment)
+{
+    const struct sl_generation_row *row = sl_generations_find(&deployment->generations, deployment->number);
+    struct sl_err ignored = {0};
+
+    if (row == NULL || row->state != SL_GENERATION_SHADOW || engine_of(deployment)->differences == NULL)
+        return;
+    sl_buf_reset(&deployment->differences);
+    if (engine_of(deployment)->differences(host_of(deployment), deployment->candidate, &deployment->differences, &ignored) == 0)
+        deployment->differences_of = deployment->number;
+}
+
 /* The engine has refused the step: the candidate takes nothing any more, in no slot. A disk that refuses this row leaves a state that is only
  * shown. */
 static void row_warm(struct deployment *deployment)
@@ -58,6 +71,7 @@ int deployment_canary(struct deployment *deployment, double share, enum sl_split
 {
     if (engine_of(deployment)->canary == NULL)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "this engine runs no canaries; promote it whole, or roll it back");
+    deployment_keep_differences(deployment);
     if (row_set(deployment, deployment->number, SL_GENERATION_CANARY, share, NULL, err) != 0)
         return sl_while(err, "the step cannot be written down");
     if (engine_of(deployment)->canary(host_of(deployment), deployment->candidate, share, by, err) != 0) {
@@ -172,6 +186,7 @@ int deployment_promote(struct deployment *deployment, bool failed, struct sl_swa
     assert(deployment->candidate != NULL);
     if (before.state < SL_GENERATION_LIVE && deployment->says[0] != '\0')
         deployment_note_verdict(deployment, deployment->says);
+    deployment_keep_differences(deployment);
     if (row_set(deployment, deployment->number, SL_GENERATION_LIVE, 1, NULL, err) != 0)
         return sl_while(err, "the step cannot be written down");
     if (engine_of(deployment)->promote(host_of(deployment), deployment->candidate, ret_report, err) != 0) {
@@ -189,18 +204,6 @@ int deployment_promote(struct deployment *deployment, bool failed, struct sl_swa
 }
 
 /* ---- out ---- */
-
-static void deployment_keep_differences(struct deployment *deployment)
-{
-    const struct sl_generation_row *row = sl_generations_find(&deployment->generations, deployment->number);
-    struct sl_err ignored = {0};
-
-    if (row == NULL || row->state != SL_GENERATION_SHADOW || engine_of(deployment)->differences == NULL)
-        return;
-    sl_buf_reset(&deployment->differences);
-    if (engine_of(deployment)->differences(host_of(deployment), deployment->candidate, &deployment->differences, &ignored) == 0)
-        deployment->differences_of = deployment->number;
-}
 
 void deployment_out(struct deployment *deployment, const char *reason)
 {

@@ -16,8 +16,6 @@
 enum { VERDICT_MARK_LATENCIES = 1000, VERDICT_SPREAD_SECONDS = 15 };
 #define VERDICT_SPREAD_FIRST 8.0
 #define VERDICT_SPREAD_LEAST 2.0
-/* Of a count that is rarer than this share of the records, nobody is kept waiting for the ratio. */
-#define VERDICT_RARE 0.001
 
 const struct sl_verdict_limits sl_verdict_defaults = {.alpha = 0.01, .ratio = 1.2, .latency = true, .filtered = true, .min_records = 1000,
                                                       .warm_up_ns = 60 * SL_NS_PER_S, .patience_ns = 1800 * SL_NS_PER_S};
@@ -175,14 +173,15 @@ static bool one_is_bad(const struct sl_verdict *verdict, const struct verdict_on
     return one->ratio > verdict->limits.ratio || (count == SL_VERDICT_FILTERED && one->ratio < 1 / verdict->limits.ratio);
 }
 
-/* Not worse than allowed, at the confidence asked for; or too rare to matter, by Bernstein's bound of a count of few in many. */
+/* Not worse than allowed, at the confidence asked for; or too rare for a ratio, by Bernstein's bound: rarer, at worst, than what
+ * min_records without a single event would tell of. Who wants to see rarer events asks for more records. */
 static bool one_is_good(const struct sl_verdict *verdict, struct verdict_one *one, enum sl_verdict_count count)
 {
     double few = log(1 / one->alpha), events = (double)one->events.canary;
     double high = (events + few + sqrt(few * few + 2 * events * few)) / fmax((double)one->of.canary, 1);
 
     one_bound(one);
-    if (high < VERDICT_RARE)
+    if (high <= 2 * few / (double)verdict->limits.min_records)
         return true;
     return one->high < verdict->limits.ratio && (count != SL_VERDICT_FILTERED || one->low > 1 / verdict->limits.ratio);
 }
@@ -193,8 +192,14 @@ static void one_print(const struct sl_verdict *verdict, const struct verdict_one
     char times[64], bound[64];
     bool less = one->ratio < 1;
 
-    (void)snprintf(times, sizeof(times), isinf(one->ratio) ? "where the live version has none" : "%.3g times as many a record", one->ratio);
-    (void)snprintf(bound, sizeof(bound), isinf(less ? one->low : one->high) ? "no bound yet" : "between %.3g and %.3g times", one->low, one->high);
+    if (isinf(one->ratio))
+        (void)snprintf(times, sizeof(times), "where the live version has none");
+    else
+        (void)snprintf(times, sizeof(times), "%.3g times as many a record", one->ratio);
+    if (isinf(one->high))
+        (void)snprintf(bound, sizeof(bound), "at least %.3g times", one->low);
+    else
+        (void)snprintf(bound, sizeof(bound), "between %.3g and %.3g times", one->low, one->high);
     (void)snprintf(text, 400, "%s: %" PRIu64 " of %" PRIu64 " in the canary, %" PRIu64 " of %" PRIu64 " beside it: %s (at confidence %.4g%% %s; %s %.3g)",
                    verdict_words[count].noun, one->events.canary, one->of.canary, one->events.baseline, one->of.baseline, times,
                    100 * (1 - one->alpha), bound, allowed, less ? 1 / verdict->limits.ratio : verdict->limits.ratio);

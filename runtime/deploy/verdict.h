@@ -2,7 +2,7 @@
  *
  *   FAIL  a test rejects and the canary is worse by more than `ratio` allows, or an invariant is broken: out at once
  *   PASS  the step's time is over and no count is, at its upper confidence bound, more than `ratio` times the baseline's (or it is
- *         too rare to matter: at its upper bound fewer than one in a thousand records); or `patience` is over without a FAIL
+ *         too rare for that: as rare, at worst, as min_records without any would show); or `patience` is over without a FAIL
  *   FEW   the step's time is over, and the canary had too few records to tell
  *   HOLD  none of them yet
  * Counted: errors, bursts of dead letters (CONTROL.md 5.3), what filters took (more or less: either is a change), latencies above the

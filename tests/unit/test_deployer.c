@@ -359,12 +359,14 @@ static void test_shadow_by_hand(void **state)
     assert_string_equal(sl_buf_str(&process.json), "{\"topology\":\"orders\",\"generation\":2,\"shadow\":{\"differing\":7}}");
     assert_int_equal(shadow(&process, false), 0);
     assert_true(says(&process, "\"state\":\"warm\""));
+    process.fake.sides.differing = 8;
+    assert_int_equal(shadow(&process, true), 0);
     assert_int_equal(promote(&process, 0.5), 0);
     assert_int_not_equal(shadow(&process, true), 0);
     assert_true(says(&process, "a shadow comes before that"));
     sl_buf_reset(&process.json);
     assert_int_equal(sl_deployer_shadow_diff(process.deployer, NULL, &process.json), 0); /* what the shadow found stays */
-    assert_true(says(&process, "{\"differing\":7}"));
+    assert_true(says(&process, "{\"differing\":8}"));
     process_free(&process);
 }
 
