@@ -1,7 +1,8 @@
 /* run.c: `sluice run`: loads, opens, runs until a signal, a duration or the end of all input; says at the end what became of
  * every record.
  *
- * Threads: main's loop holds signals, timers and nothing else; workers do the work; the control server has its own threads.
+ * Threads: main's loop holds signals, timers, an upgrade and nothing else; workers do the work; the control server has its own threads,
+ * which find host and deployer under a lock, since an upgrade closes them before these threads end, and may open them again.
  * Ctrl-C once drains (a line says what it waits for); a second one ends at once: what is not committed is read again next time.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
@@ -10,7 +11,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -20,6 +23,7 @@
 #include "runtime/cli/commands.h"
 #include "runtime/cli/pages.h"
 #include "runtime/cli/tap.h"
+#include "runtime/cli/upgrade.h"
 #include "runtime/config/process.h"
 #include "runtime/config/units.h"
 #include "runtime/control/control.h"
@@ -27,8 +31,9 @@
 #include "runtime/deploy/deployer.h"
 #include "runtime/engine/host.h"
 #include "runtime/kafka/klog.h"
+#include "runtime/upgrade/taker.h"
 
-enum { RUN_PROGRESS_MS = 500, RUN_LOG_ROWS = 64 };
+enum { RUN_PROGRESS_MS = 500, RUN_TAKING_MS = 20, RUN_LOG_ROWS = 64 };
 #define RUN_LOG_QUIET_NS (5ull * SL_NS_PER_S)
 #define RUN_SIGNAL_ONCE_NS (200ull * SL_NS_PER_MS)
 
@@ -46,12 +51,18 @@ struct run {
     struct sl_start start;
     struct sl_host *host;
     struct sl_deployer *deployer;
+    pthread_rwlock_t shown_lock;
+    struct sl_admin shown; /* host and deployer for control threads; NULL: closed. Under shown_lock */
     struct sl_control *control;
+    struct sl_upgrade *upgrade;
+    struct sl_taker *taker; /* NULL: nobody hands over to this process, or that is done */
+    bool lost;              /* this process cannot go on: an upgrade broke off halfway, here or there */
+    char problem[480];      /* the first one of the configuration */
     char socket[PATH_MAX];
     uint64_t started_ns, ended_ns, records_before, for_ns, signal_ns;
     uv_loop_t loop;
     uv_signal_t interrupt, terminate;
-    uv_timer_t deadline, progress;
+    uv_timer_t deadline, progress, taking;
     uv_async_t ended;
     atomic_bool draining; /* the control server asks */
     bool progress_shown, quiet, memory_given;
@@ -125,26 +136,55 @@ static void run_log(void *user, const char *topology, const struct sl_err *err, 
 
 /* ---- the control server's questions ---- */
 
+static const char run_handing[] = "{\"error\":\"an upgrade is under way; come again when it has ended (`sluice upgrade` shows it)\"}";
+
+/* NULL: the host is closed. Ends with run_leave in each case. */
+static const struct sl_admin *run_enter(struct run *run)
+{
+    (void)pthread_rwlock_rdlock(&run->shown_lock);
+    return run->shown.host == NULL ? NULL : &run->shown;
+}
+
+static void run_leave(struct run *run)
+{
+    (void)pthread_rwlock_unlock(&run->shown_lock);
+}
+
+static void run_show(struct run *run, struct sl_host *host, struct sl_deployer *deployer)
+{
+    (void)pthread_rwlock_wrlock(&run->shown_lock);
+    run->shown = (struct sl_admin){host, deployer};
+    (void)pthread_rwlock_unlock(&run->shown_lock);
+}
+
 static int run_status(void *user, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_pages_status(run->host, run->process, run->deployer, run->started_ns, json);
+    const struct sl_admin *admin = run_enter(run);
+    int status = admin == NULL ? -1 : sl_pages_status(admin->host, run->process, admin->deployer, run->started_ns, json);
+
+    run_leave(run);
+    return status;
 }
 
 static int run_metrics(void *user, struct sl_buf *text)
 {
     struct run *run = user;
-    return sl_pages_metrics(run->host, run->started_ns, text);
+    const struct sl_admin *admin = run_enter(run);
+    int status = admin == NULL ? -1 : sl_pages_metrics(admin->host, run->started_ns, text);
+
+    run_leave(run);
+    return status;
 }
 
-static int run_look(struct run *run, bool held_too, char *why, size_t bytes)
+static int run_look_at(struct sl_host *host, bool held_too, char *why, size_t bytes)
 {
     struct sl_host_topology *items;
     int fine = 1;
 
-    if (sl_host_view(run->host, &items) != 0)
+    if (sl_host_view(host, &items) != 0)
         return 0;
-    for (uint32_t t = 0; t < sl_host_topologies_count(run->host) && fine == 1; t++) {
+    for (uint32_t t = 0; t < sl_host_topologies_count(host) && fine == 1; t++) {
         const struct sl_host_topology *item = &items[t];
         if (item->failed > 0) {
             (void)snprintf(why, bytes, "topology %s stopped: %s", item->topology->name, item->sum.error);
@@ -161,7 +201,18 @@ static int run_look(struct run *run, bool held_too, char *why, size_t bytes)
             fine = 0;
         }
     }
-    sl_host_view_fini(run->host, items);
+    sl_host_view_fini(host, items);
+    return fine;
+}
+
+static int run_look(struct run *run, bool held_too, char *why, size_t bytes)
+{
+    const struct sl_admin *admin = run_enter(run);
+    int fine = admin == NULL ? 0 : run_look_at(admin->host, held_too, why, bytes);
+
+    if (admin == NULL)
+        (void)snprintf(why, bytes, "handing over to another process");
+    run_leave(run);
     return fine;
 }
 
@@ -184,19 +235,46 @@ static int run_ready(void *user, char *why, size_t bytes)
 static int run_command(void *user, const struct sl_control_who *who, const char *path, const char *body, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_admin_command(&(struct sl_admin){run->host, run->deployer}, who, path, body, json);
+    const struct sl_admin *admin;
+    int status = -1;
+
+    if (strcmp(path, "upgrade") == 0)
+        return sl_upgrade_command(run->upgrade, body, json);
+    admin = run_enter(run);
+    if (admin == NULL || sl_upgrade_under_way(run->upgrade))
+        sl_buf_text(json, run_handing);
+    else
+        status = sl_admin_command(admin, who, path, body, json);
+    run_leave(run);
+    return status;
 }
 
 static int run_tap(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_tap_serve(run->host, path, ret_stream, json);
+    const struct sl_admin *admin = run_enter(run);
+    int status = admin == NULL ? -1 : sl_tap_serve(admin->host, path, ret_stream, json);
+
+    if (admin == NULL)
+        sl_buf_text(json, run_handing);
+    run_leave(run);
+    return status;
 }
 
 static int run_watch(void *user, const char *path, struct sl_control_stream **ret_stream, struct sl_buf *json)
 {
     struct run *run = user;
-    return sl_admin_watch(&(struct sl_admin){run->host, run->deployer}, path, ret_stream, json);
+    const struct sl_admin *admin;
+    int status;
+
+    if (strcmp(path, SL_UPGRADE_WATCH) == 0)
+        return sl_upgrade_watch(run->upgrade, ret_stream, json);
+    admin = run_enter(run);
+    status = admin == NULL ? -1 : sl_admin_watch(admin, path, ret_stream, json);
+    if (admin == NULL)
+        sl_buf_text(json, run_handing);
+    run_leave(run);
+    return status;
 }
 
 static int run_open_control(struct run *run, struct sl_err *err)
@@ -259,6 +337,10 @@ static void run_on_signal(uv_signal_t *handle, int number)
         _exit(128 + number);
     }
     run->signal_ns = now_ns;
+    if (run->upgrade != NULL && sl_upgrade_stop(run->upgrade)) {
+        run->draining = true; /* all was closed for the new process: nothing is left to drain */
+        return;
+    }
     run_drain(run, number == SIGINT ? "interrupted" : "asked to end");
 }
 
@@ -271,6 +353,8 @@ static void run_on_ended(uv_async_t *handle)
 {
     struct run *run = handle->data;
 
+    if (run->host == NULL || (!run->draining && sl_upgrade_drains(run->upgrade)))
+        return;
     if (sl_host_idle(run->host)) {
         run->ended_ns = sl_clock_now_ns();
         uv_stop(&run->loop);
@@ -291,6 +375,8 @@ static void run_on_progress(uv_timer_t *handle)
     int64_t lag = -1;
     static int draining_turns;
 
+    if (run->host == NULL)
+        return;
     if (run->draining && ++draining_turns % 4 == 2)
         run_waits(run);
     if (run->quiet || !isatty(fileno(run->cli->err)) || run->draining || sl_host_view(run->host, &items) != 0)
@@ -323,6 +409,8 @@ static void run_print_diags(struct run *run, const struct sl_diags *diags)
 {
     for (uint32_t i = 0; i < diags->count; i++) {
         const struct sl_diag *diag = &diags->items[i];
+        if (!diag->warning && run->problem[0] == '\0')
+            (void)snprintf(run->problem, sizeof(run->problem), "%s:%u:%u: %s", diag->file, diag->line, diag->column, diag->text);
         (void)fprintf(run->cli->err, "%s:%u:%u: %s: %s\n", diag->file, diag->line, diag->column,
                       diag->warning ? "warning" : "error", diag->text);
         if (diag->remedy != NULL && diag->remedy[0] != '\0')
@@ -392,21 +480,20 @@ static int run_load(struct run *run)
 }
 
 /* Which generation of each topology runs: that of its file, or the live one (deploy/start.h). */
-static int run_choose(struct run *run)
+static int run_choose(struct run *run, bool beside, struct sl_err *err)
 {
     struct sl_start_settings settings = {sl_fs_posix(), run->process->data_dir, sl_deploy_load(&run->kinds), sl_clock_unix_ms(),
-                                         sl_cli_has(run->cli, "from-files"), false};
-    struct sl_err err = {0};
+                                         sl_cli_has(run->cli, "from-files"), beside};
 
     run->kinds = (struct sl_deploy_kinds){run->cli->registry, run->process};
-    if (sl_start_choose(&settings, run->topologies, run->topologies_count, &run->start, &err) != 0)
-        return sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
+    if (sl_start_choose(&settings, run->topologies, run->topologies_count, &run->start, err) != 0)
+        return -(int)err->code;
     for (uint32_t i = 0; i < run->topologies_count; i++) {
         run->topologies[i] = run->start.items[i].topology;
         if (run->start.items[i].said[0] != '\0')
             (void)fprintf(run->cli->err, "sluice: %s\n", run->start.items[i].said);
     }
-    return SL_EXIT_OK;
+    return 0;
 }
 
 /* ---- running ---- */
@@ -418,8 +505,9 @@ static void run_loop_open(struct run *run)
     (void)uv_signal_init(&run->loop, &run->terminate);
     (void)uv_timer_init(&run->loop, &run->deadline);
     (void)uv_timer_init(&run->loop, &run->progress);
+    (void)uv_timer_init(&run->loop, &run->taking);
     (void)uv_async_init(&run->loop, &run->ended, run_on_ended);
-    run->interrupt.data = run->terminate.data = run->deadline.data = run->progress.data = run->ended.data = run;
+    run->interrupt.data = run->terminate.data = run->deadline.data = run->progress.data = run->taking.data = run->ended.data = run;
     (void)uv_signal_start(&run->interrupt, run_on_signal, SIGINT);
     (void)uv_signal_start(&run->terminate, run_on_signal, SIGTERM);
     (void)uv_timer_start(&run->progress, run_on_progress, RUN_PROGRESS_MS, RUN_PROGRESS_MS);
@@ -428,7 +516,8 @@ static void run_loop_open(struct run *run)
 static void run_close_handle(uv_handle_t *handle, void *user)
 {
     (void)user;
-    uv_close(handle, NULL);
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
 }
 
 static void run_loop_close(struct run *run)
@@ -458,21 +547,188 @@ static int run_open_deployer(struct run *run, struct sl_err *err)
     return sl_blame_open(sl_host_data_dir(run->host), err);
 }
 
-static int run_host(struct run *run)
+static void run_close_host(struct run *run)
+{
+    run_show(run, NULL, NULL);
+    run->deployer = sl_deployer_close(run->deployer);
+    run->host = sl_host_close(run->host);
+}
+
+/* Also where an upgrade has closed it and takes it back. */
+static int run_open_host(struct run *run, struct sl_err *err)
 {
     struct sl_host_settings settings = {run->process, (const struct sl_topology *const *)run->topologies, run->topologies_count,
                                         sl_klog_rdkafka(), sl_cli_has(run->cli, "once"), run_spool_kind(run->cli->registry), false,
                                         run_log, run_ended, run};
+
+    run->host = sl_host_open(&settings, err);
+    if (run->host == NULL) {
+        sl_start_fini(&run->start, err->text);
+        return -(int)err->code;
+    }
+    if (run_open_deployer(run, err) != 0 || sl_host_start(run->host, err) != 0) {
+        run_close_host(run);
+        return -(int)err->code;
+    }
+    run_show(run, run->host, run->deployer); /* commands need workers that turn */
+    return 0;
+}
+
+/* ---- upgrades ---- */
+
+static struct sl_host *run_upgrade_host(void *user)
+{
+    return ((struct run *)user)->host;
+}
+
+static bool run_reads_stdin(const struct run *run)
+{
+    for (uint32_t t = 0; t < run->topologies_count; t++)
+        for (uint32_t c = 0; c < run->topologies[t]->components_count; c++) {
+            const struct sl_component *component = &run->topologies[t]->components[c];
+            if (component->role == SL_SOURCE && strcmp(component->head->name, "stdin") == 0)
+                return true;
+        }
+    return false;
+}
+
+/* No command is under way, and none will be begun: an upgrade is. */
+static const char *run_upgrade_deploys(struct run *run)
+{
+    struct timespec until;
+    struct sl_buf json = {0};
+    const char *why = NULL;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    if (pthread_rwlock_timedwrlock(&run->shown_lock, &until) != 0)
+        return "another command is being carried out; come again";
+    (void)sl_deployer_status(run->deployer, NULL, &json);
+    if (strstr(sl_buf_str(&json), "\"generation\":") != NULL)
+        why = "a deployment is under way; promote it or roll it back first (`sluice status`)";
+    else if (strstr(sl_buf_str(&json), "\"paused\":true") != NULL)
+        why = "a topology is paused, and the new process would read it; `sluice resume` it first";
+    run_leave(run);
+    sl_buf_fini(&json);
+    return why;
+}
+
+static const char *run_upgrade_refuses(void *user)
+{
+    struct run *run = user;
+
+    if (run->draining || run->host == NULL)
+        return "this process is ending";
+    if (sl_cli_has(run->cli, "once") || run->for_ns > 0)
+        return "this process ends by itself (--once, --for)";
+    if (run->taker != NULL)
+        return "this process is just taking over from another one";
+    if (run_reads_stdin(run))
+        return "a topology reads standard input, of which a half-read line cannot be handed over";
+    return run_upgrade_deploys(run);
+}
+
+static void run_upgrade_close(void *user)
+{
+    struct run *run = user;
+
+    run_show(run, NULL, NULL);
+    sl_control_quiesce(run->control, sl_upgrade_read);
+    run_close_host(run);
+}
+
+/* What is live now, whatever was when this process started. */
+static int run_upgrade_reopen(void *user, struct sl_err *err)
+{
+    struct run *run = user;
+
+    if (run_choose(run, true, err) != 0 || run_open_host(run, err) != 0)
+        return -(int)err->code;
+    return sl_control_resume(run->control, err);
+}
+
+static void run_upgrade_say(void *user, const char *text)
+{
+    struct run *run = user;
+    char when[32];
+
+    (void)pthread_mutex_lock(&run->log_lock);
+    (void)fprintf(run->cli->err, "%s info upgrade: %s\n", run_log_begin(run, when), text);
+    (void)pthread_mutex_unlock(&run->log_lock);
+}
+
+static void run_upgrade_ended(void *user, bool handed, bool lost)
+{
+    struct run *run = user;
+
+    run->lost = lost;
+    if (handed || lost || run->host == NULL)
+        uv_stop(&run->loop);
+    else if (run->draining)
+        run_ended(run);
+}
+
+static int run_upgrade_open(struct run *run, struct sl_err *err)
+{
+    struct sl_upgrade_hooks hooks = {run, run->process->data_dir, run_upgrade_host, run_upgrade_refuses, run_upgrade_close,
+                                     run_upgrade_reopen, run_upgrade_say, run_upgrade_ended};
+
+    run->upgrade = sl_upgrade_new(&run->loop, &hooks, err);
+    return run->upgrade == NULL ? -(int)err->code : 0;
+}
+
+static void run_on_taking(uv_timer_t *handle)
+{
+    struct run *run = handle->data;
+    struct sl_err err = {0};
+    int runs = sl_upgrade_runs(run->taker, run->host, &err);
+
+    if (runs == 0)
+        return;
+    (void)uv_timer_stop(&run->taking);
+    if (runs == 1) {
+        sl_upgrade_taken(run->upgrade, run->taker);
+    } else {
+        sl_taker_failed(run->taker, err.text);
+        run->lost = true;
+        uv_stop(&run->loop);
+    }
+    run->taker = sl_taker_free(run->taker);
+}
+
+/* Where another process hands over to this one: on 0 everything is ours. */
+static int run_take(struct run *run, struct sl_err *err)
+{
+    struct sl_upgrade_warm warm = {run->process, run->topologies, run->topologies_count, sl_klog_rdkafka()};
+
+    if (!sl_cli_has(run->cli, "once") && run->for_ns == 0)
+        return sl_upgrade_take(run->taker, &warm, err);
+    (void)sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "--once and --for are not for a process that takes over");
+    sl_taker_refuse(run->taker, err->text);
+    return -(int)err->code;
+}
+
+/* ---- from start to end ---- */
+
+static void run_summary(struct run *run, int *status)
+{
+    FILE *null = run->quiet ? fopen("/dev/null", "we") : NULL;
+
+    if (!sl_pages_summary(run->host, run->cli, null != NULL ? null : run->cli->err, run->ended_ns - run->started_ns))
+        *status = SL_EXIT_FAILED;
+    if (null != NULL)
+        (void)fclose(null);
+}
+
+static int run_host(struct run *run)
+{
     struct sl_err err = {0};
     int status = SL_EXIT_FAILED;
 
-    run->host = sl_host_open(&settings, &err);
-    if (run->host == NULL) {
-        sl_start_fini(&run->start, err.text);
-        return sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
-    }
-    if (run_open_deployer(run, &err) != 0 || sl_host_start(run->host, &err) != 0 || run_open_control(run, &err) != 0) { /* commands need workers that turn */
+    if (run_upgrade_open(run, &err) != 0 || run_open_host(run, &err) != 0 || run_open_control(run, &err) != 0) {
         (void)sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
+        if (run->taker != NULL)
+            sl_taker_failed(run->taker, err.text);
         goto out;
     }
     if (!run->quiet)
@@ -481,22 +737,40 @@ static int run_host(struct run *run)
                       run->process->workers == 1 ? "worker" : "workers", sl_host_data_dir(run->host), run->socket);
     if (run->for_ns > 0)
         (void)uv_timer_start(&run->deadline, run_on_deadline, run->for_ns / SL_NS_PER_MS, 0);
+    if (run->taker != NULL)
+        (void)uv_timer_start(&run->taking, run_on_taking, RUN_TAKING_MS, RUN_TAKING_MS);
     (void)uv_run(&run->loop, UV_RUN_DEFAULT);
     if (run->progress_shown)
         (void)fputs("\r\033[K", run->cli->err);
-    status = SL_EXIT_OK;
-    {
-        FILE *null = run->quiet ? fopen("/dev/null", "we") : NULL;
-        if (!sl_pages_summary(run->host, run->cli, null != NULL ? null : run->cli->err, run->ended_ns - run->started_ns))
-            status = SL_EXIT_FAILED;
-        if (null != NULL)
-            (void)fclose(null);
-    }
+    status = run->lost ? SL_EXIT_FAILED : SL_EXIT_OK;
+    if (run->host != NULL && !run->lost)
+        run_summary(run, &status);
+    sl_upgrade_finish(run->upgrade);
 out:
     run->control = sl_control_close(run->control);
-    run->deployer = sl_deployer_close(run->deployer);
-    run->host = sl_host_close(run->host);
+    run_close_host(run);
     return status;
+}
+
+/* What runs is loaded; where another process hands over, it is told what is wrong with that. */
+static int run_prepare(struct run *run)
+{
+    struct sl_err err = {0};
+    int status;
+
+    if (sl_taker_open(&run->taker, &err) != 0)
+        return sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
+    status = run_load(run);
+    if (status != SL_EXIT_OK && run->taker != NULL)
+        sl_taker_refuse(run->taker, run->problem[0] != '\0' ? run->problem : "its arguments or its configuration are not valid");
+    if (status != SL_EXIT_OK)
+        return status;
+    if (run_choose(run, run->taker != NULL, &err) != 0) {
+        if (run->taker != NULL)
+            sl_taker_refuse(run->taker, err.text);
+        return sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
+    }
+    return run->taker == NULL || run_take(run, &err) == 0 ? SL_EXIT_OK : sl_cli_say_err(run->cli, SL_EXIT_FAILED, &err);
 }
 
 int sl_command_run(struct sl_cli *cli)
@@ -511,14 +785,16 @@ int sl_command_run(struct sl_cli *cli)
     run->started_ns = sl_clock_now_ns();
     (void)pthread_mutex_init(&run->log_lock, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
-    status = run_load(run);
-    if (status == SL_EXIT_OK)
-        status = run_choose(run);
+    (void)pthread_rwlock_init(&run->shown_lock, NULL);
+    status = run_prepare(run);
     if (status == SL_EXIT_OK) {
         run_loop_open(run);
         status = run_host(run);
         run_loop_close(run);
     }
+    run->upgrade = sl_upgrade_free(run->upgrade);
+    run->taker = sl_taker_free(run->taker);
+    (void)pthread_rwlock_destroy(&run->shown_lock);
     for (uint32_t i = 0; i < run->topologies_count; i++)
         run->topologies[i] = sl_topology_free(run->topologies[i]);
     free(run->topologies);

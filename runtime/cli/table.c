@@ -109,6 +109,14 @@ static const struct sl_option table_client[] = {
 };
 static const char *const table_shadow_words[] = {"start", "stop", "diff", NULL};
 
+static const struct sl_option table_upgrade[] = {
+    {"binary", "PATH", "The new program (default: the file that the running process was started with, as it is now)."},
+    TABLE_SOCKET,
+    TABLE_DATA_DIR,
+    TABLE_JSON,
+    {NULL, NULL, NULL},
+};
+
 static const struct sl_option table_resume[] = {
     {"source-changed", "PARTITION", "TOPIC:NUMBER of a partition that is held since its source is another one: it begins anew."},
     TABLE_SOCKET,
@@ -188,6 +196,8 @@ static const struct sl_command table[] = {
      "sluice resume company-bus --source-changed logs.payment:3", table_resume, NULL, sl_command_resume},
     {"drain", "[TOPOLOGY]", 0, 1, "Let a topology finish what it has read and end; the others go on.", "sluice drain company-bus", table_client,
      NULL, sl_command_drain},
+    {"upgrade", "", 0, 0, "Hand over from the running process to a new one of a new binary: nothing is lost, nothing doubled.",
+     "sluice upgrade --binary /opt/sluice-2/bin/sluice", table_upgrade, NULL, sl_command_upgrade},
     {"cat", "spool TOPIC|PATH...", 1, 1000,
      "Print records: a topic of a closed spool, or the files of a landing or dead-letter folder.",
      "sluice cat sluice-data/landing | head", table_cat, NULL, sl_command_cat},

@@ -39,7 +39,7 @@ struct sl_upgrade {
     struct sl_upgrade_hooks hooks;
     struct sl_giver *giver;
     uv_async_t asked;
-    atomic_bool under_way, lines_over;
+    atomic_bool under_way;
     char *args_text, **args; /* of this process */
     struct sl_buf slots;     /* words for the new one, each with its NUL */
     pthread_mutex_t lock;
@@ -354,12 +354,14 @@ static int upgrade_start(struct sl_upgrade *upgrade, const char *binary, struct 
     char *was = upgrade->args[0];
     int status;
 
-    if (why == NULL)
+    if (why == NULL) {
+        atomic_store(&upgrade->under_way, true); /* first: no command is begun any more */
         why = upgrade->hooks.refuses(upgrade->hooks.user);
+        atomic_store(&upgrade->under_way, why == NULL);
+    }
     if (why != NULL)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "no upgrade now: %s", why);
     upgrade_lines_new(upgrade);
-    atomic_store(&upgrade->under_way, true);
     upgrade->args[0] = (char *)(uintptr_t)file; /* the next upgrade's file, unless it names one */
     status = sl_giver_start(upgrade->giver, file, upgrade->args, &limits, err);
     upgrade->args[0] = was;

@@ -162,6 +162,9 @@ static int start_live(struct start *start, const struct sl_topology *file, const
         start_say(item, "topology %s: generation %" PRIu32 " (deployed by %s, %s) runs; %s is generation %" PRIu32 "'s (%s); `sluice deploy %s` makes it live",
                   file->name, live->number, live->who, start_when(live->deployed_unix_ms, when), file->path, of->number,
                   sl_generation_state_text(of->state), file->path);
+    else if (file->digest != live->digest)
+        start_say(item, "topology %s: generation %" PRIu32 " goes on; %s has changed since, `sluice deploy %s` makes it live", file->name,
+                  live->number, file->path, file->path);
     if (item->topology->digest != live->digest)
         start_say(item, "topology %s: generation %" PRIu32 " is not what it was when it was deployed: a variable of the environment or a kept file has changed",
                   file->name, live->number);
@@ -235,7 +238,7 @@ static int start_topology(struct start *start, const struct sl_topology *file, s
     if (start_blame(start, item, file->name, err) != 0)
         return sl_while(err, "topology %s", file->name);
     live = sl_generations_in(&item->generations, SL_GENERATION_LIVE);
-    if (live != NULL && (live->digest == file->digest || (!start->settings->from_files && start_knows(&item->generations, file->digest, live))))
+    if (live != NULL && (live->digest == file->digest || start->settings->beside || (!start->settings->from_files && start_knows(&item->generations, file->digest, live))))
         return start_live(start, file, live, item, err);
     return start_fresh(start, file, live, item, err);
 }

@@ -33,7 +33,7 @@ struct sl_start_settings {
     struct sl_deploy_load load;
     int64_t unix_ms;
     bool from_files;
-    bool beside; /* an upgrade: the process before holds the folder, has no candidate and deploys nothing meanwhile */
+    bool beside; /* an upgrade: the process before holds the folder, has no candidate and deploys nothing meanwhile. Live stays live */
 };
 
 /* files: as loaded, count of them; taken over on success (those that do not run are freed), the caller's on failure. What is wrong

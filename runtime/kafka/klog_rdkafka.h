@@ -65,6 +65,9 @@ void sl_klog_asker_close(struct klog_asker *asker);
 rd_kafka_resp_err_t sl_klog_ask(struct klog_asker *asker, rd_kafka_topic_t *rkt, uint32_t timeout_ms,
                                 const struct rd_kafka_metadata **ret_metadata);
 
+/* A topic's handle whose partitions are known, to be held while they are read (rd_kafka_topic_destroy); NULL: the library finds out. */
+rd_kafka_topic_t *sl_klog_learn(rd_kafka_t *rk, const char *topic, uint32_t timeout_ms);
+
 /* ---- lists, records ---- */
 rd_kafka_topic_partition_list_t *sl_klog_native_list(const struct sl_klog_list *list);
 /* Hands a record to the library (key and headers copied; the payload with copy). 0, or the library's code. */
@@ -117,7 +120,7 @@ struct sl_klog_consumer {
     uint32_t headers_count, headers_max;
     struct klog_probe { /* the reader of single records; clerk */
         rd_kafka_t *rk;
-        rd_kafka_queue_t *queue;
+        rd_kafka_topic_t *rkt; /* of the last topic */
         uint64_t used_ns;
     } probe;
 };

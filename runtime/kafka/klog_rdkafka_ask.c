@@ -74,7 +74,7 @@ int sl_klog_asker_open(struct klog_asker *asker, const struct sl_connection *con
         {SL_KLOG_LAW, "enable.partition.eof", "true"},
         {SL_KLOG_DEFAULT, "queued.max.messages.kbytes", "8192"},
         {SL_KLOG_DEFAULT, "fetch.max.bytes", "4194304"},
-        {SL_KLOG_DEFAULT, "fetch.wait.max.ms", "50"},
+        {SL_KLOG_DEFAULT, "fetch.wait.max.ms", "5"}, /* a scan's end is told by an answer with nothing in it */
         {SL_KLOG_DEFAULT, "check.crcs", "true"},
     };
     rd_kafka_conf_t *conf;
@@ -121,6 +121,18 @@ rd_kafka_resp_err_t sl_klog_ask(struct klog_asker *asker, rd_kafka_topic_t *rkt,
         if (waited_ns > (sl_klog_cause_halts(&asker->cause) ? KLOG_ASK_PATIENCE_MS : timeout_ms) * SL_NS_PER_MS)
             return code;
     }
+}
+
+/* Where its partitions are is asked for at once: assigned without that, a partition is read half a second later, when the library looks
+ * for it by itself. NULL: it was not to be had; the library goes on looking. */
+rd_kafka_topic_t *sl_klog_learn(rd_kafka_t *rk, const char *topic, uint32_t timeout_ms)
+{
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    const struct rd_kafka_metadata *metadata;
+
+    if (rkt != NULL && rd_kafka_metadata(rk, 0, rkt, &metadata, (int)timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(metadata);
+    return rkt;
 }
 
 /* ---- is there somebody who lets us in ---- */

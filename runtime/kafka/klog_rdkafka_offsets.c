@@ -9,7 +9,7 @@
 
 #include "runtime/base/clock.h"
 
-enum { KLOG_PROBE_IDLE_S = 10, KLOG_PROBE_MS = 30000 };
+enum { KLOG_PROBE_IDLE_S = 10, KLOG_PROBE_MS = 30000, KLOG_LEARN_MS = 1000 };
 
 static rd_kafka_topic_partition_t *native_find(rd_kafka_topic_partition_list_t *native, const struct sl_klog_partition *item,
                                                int index)
@@ -143,7 +143,10 @@ void sl_klog_probe_close(struct sl_klog_consumer *consumer)
     if (consumer->probe.rk == NULL)
         return;
     (void)rd_kafka_consumer_close(consumer->probe.rk);
+    if (consumer->probe.rkt != NULL)
+        rd_kafka_topic_destroy(consumer->probe.rkt);
     rd_kafka_destroy(consumer->probe.rk);
+    consumer->probe.rkt = NULL;
     consumer->probe.rk = NULL;
 }
 
@@ -189,6 +192,17 @@ static int probe_read(rd_kafka_t *rk, const char *topic, uint64_t offset, uint64
     return found;
 }
 
+static void probe_learn(struct sl_klog_consumer *consumer, const char *topic)
+{
+    rd_kafka_topic_t *before = consumer->probe.rkt;
+
+    if (before != NULL && strcmp(rd_kafka_topic_name(before), topic) == 0)
+        return;
+    consumer->probe.rkt = sl_klog_learn(consumer->probe.rk, topic, KLOG_LEARN_MS);
+    if (before != NULL)
+        rd_kafka_topic_destroy(before);
+}
+
 int sl_klog_fingerprint(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t offset,
                         uint64_t *ret_hash, struct sl_err *err)
 {
@@ -198,6 +212,7 @@ int sl_klog_fingerprint(struct sl_klog_consumer *consumer, const char *topic, in
 
     if (status != 0)
         return status;
+    probe_learn(consumer, topic);
     native = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(native, topic, partition)->offset = (int64_t)offset;
     code = rd_kafka_assign(consumer->probe.rk, native);

@@ -9,7 +9,7 @@
 
 #include "runtime/base/clock.h"
 
-enum { KLOG_ADMIN_MS = 30000, KLOG_SCAN_QUIET_MS = 120000 };
+enum { KLOG_ADMIN_MS = 30000, KLOG_SCAN_QUIET_MS = 120000, KLOG_LEARN_MS = 1000 };
 
 /* ---- partition count ---- */
 static int scan_count(struct klog_asker *asker, const char *topic, uint32_t *ret_count, rd_kafka_resp_err_t *ret_code)
@@ -255,12 +255,21 @@ static int scan_run(struct scan *scan, struct sl_err *err)
     return status;
 }
 
+/* As a number: the library asks for it too, but where the leader is not yet connected only once more half a second later. */
+static int64_t scan_beginning(rd_kafka_t *rk, const char *topic, int32_t partition)
+{
+    int64_t low, high;
+
+    return rd_kafka_query_watermark_offsets(rk, topic, partition, &low, &high, KLOG_LEARN_MS) == 0 ? low : RD_KAFKA_OFFSET_BEGINNING;
+}
+
 int sl_klog_scan(struct sl_klog *log, const struct sl_connection *connection, const char *topic, int32_t partition,
                  uint64_t *inout_offset, int (*each)(void *user, struct sl_slice key, struct sl_slice value), void *user,
                  struct sl_err *err)
 {
     struct scan scan = {.topic = topic, .partition = partition, .next = *inout_offset, .goal = -1, .each = each, .user = user};
     rd_kafka_topic_partition_list_t *native;
+    rd_kafka_topic_t *rkt;
     rd_kafka_resp_err_t code;
     int status = sl_klog_asker_open(&scan.asker, connection, "read_committed", err);
 
@@ -268,15 +277,18 @@ int sl_klog_scan(struct sl_klog *log, const struct sl_connection *connection, co
     if (status != 0)
         return status;
     scan.rk = scan.asker.rk;
+    rkt = sl_klog_learn(scan.rk, topic, KLOG_LEARN_MS);
     native = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(native, topic, partition)->offset =
-        *inout_offset == 0 ? RD_KAFKA_OFFSET_BEGINNING : (int64_t)*inout_offset;
+        *inout_offset == 0 ? scan_beginning(scan.rk, topic, partition) : (int64_t)*inout_offset;
     code = rd_kafka_assign(scan.rk, native);
     rd_kafka_topic_partition_list_destroy(native);
     status = code == 0 ? scan_run(&scan, err) : sl_klog_fail(err, code, "reading a topic", topic, NULL);
     if (status == 0)
         *inout_offset = scan.next;
     (void)rd_kafka_consumer_close(scan.rk);
+    if (rkt != NULL)
+        rd_kafka_topic_destroy(rkt);
     sl_klog_asker_close(&scan.asker);
     return status;
 }
