@@ -12,16 +12,22 @@
 /* The topology, locked; NULL: answered, *ret_status says how. */
 static struct deployment *command_begin(struct answer *answer, const char *topology, int *ret_status)
 {
+    struct deployment *deployment;
     struct sl_err err = {0};
 
-    answer->deployment = deployment_find(answer->deployer, topology, &err);
-    if (answer->deployment == NULL) {
+    deployment = answer->deployment = deployment_find(answer->deployer, topology, &err);
+    if (deployment == NULL) {
         *ret_status = answer_err(answer, &err);
         return NULL;
     }
-    (void)pthread_mutex_lock(&answer->deployment->lock);
-    answer->number = answer->deployment->candidate != NULL ? answer->deployment->number : answer->deployment->live;
-    return answer->deployment;
+    (void)pthread_mutex_lock(&deployment->lock);
+    answer->number = deployment->candidate != NULL ? deployment->number : deployment->live;
+    if (deployment->closed == NULL)
+        return deployment;
+    (void)sl_fail(&err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topology %s: %s; nothing is changed until then", deployment->name, deployment->closed);
+    *ret_status = answer_err(answer, &err);
+    (void)pthread_mutex_unlock(&deployment->lock);
+    return NULL;
 }
 
 static int command_end(struct answer *answer, int status)
@@ -90,9 +96,12 @@ static int promote_share(struct answer *answer, double share, enum sl_split_by b
     struct sl_err err = {0};
     char text[SL_UNITS_TEXT];
 
-    deployment->walking = deployment->held = false;
-    if (deployment_canary(deployment, share, by, 0, &err) != 0)
+    if (deployment_canary(deployment, share, by, 0, &err) != 0) {
+        if (!deployment->row_refused) /* it takes nothing any more, so a plan has nothing to go on with */
+            deployment->walking = deployment->held = false;
         return answer_err(answer, &err);
+    }
+    deployment->walking = deployment->held = false;
     sl_share_print(share, text);
     deployment_say(deployment, answer->number, NULL, "canary at %s of the %s, by %s", text, by == SL_SPLIT_KEY ? "keys" : "partitions",
                    answer->who->text);

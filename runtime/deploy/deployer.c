@@ -104,6 +104,45 @@ uint64_t sl_deployer_turn(struct sl_deployer *deployer)
     return wanted_ns;
 }
 
+/* ---- holding still ---- */
+
+static int deployment_hold(struct deployment *deployment, const char *why, struct sl_err *err)
+{
+    char text[DEPLOYMENT_TEXT];
+    int status = 0;
+
+    (void)pthread_mutex_lock(&deployment->lock);
+    if (deployment_describe(deployment, text))
+        status = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topology %s: %.250s; `sluice promote %s` or `sluice rollback %s` first",
+                         deployment->name, text, deployment->name, deployment->name);
+    else
+        status = deployment_settle(deployment, err);
+    if (status == 0)
+        deployment->closed = why;
+    (void)pthread_mutex_unlock(&deployment->lock);
+    return status;
+}
+
+int sl_deployer_hold(struct sl_deployer *deployer, const char *why, struct sl_err *err)
+{
+    int status = 0;
+
+    for (uint32_t i = 0; status == 0 && i < deployer->count; i++)
+        status = deployment_hold(&deployer->items[i], why, err);
+    if (status != 0)
+        sl_deployer_let(deployer);
+    return status;
+}
+
+void sl_deployer_let(struct sl_deployer *deployer)
+{
+    for (uint32_t i = 0; i < deployer->count; i++) {
+        (void)pthread_mutex_lock(&deployer->items[i].lock);
+        deployer->items[i].closed = NULL;
+        (void)pthread_mutex_unlock(&deployer->items[i].lock);
+    }
+}
+
 /* ---- life ---- */
 
 static int deployment_open(struct sl_deployer *deployer, struct deployment *deployment, struct sl_start_topology *item, struct sl_err *err)

@@ -59,6 +59,10 @@ int sl_deployer_open(const struct sl_deployer_settings *settings, struct sl_star
                      struct sl_err *err);
 /* Before the host is closed. Candidates are discarded; their rows become failed, as a start would make them. */
 struct sl_deployer *sl_deployer_close(struct sl_deployer *deployer);
+/* From now on no command changes anything: `why` (static) says until when, such as "the binary is being upgraded". Refused while there is a
+ * candidate, with its state and how to go on. let: they may again. */
+int sl_deployer_hold(struct sl_deployer *deployer, const char *why, struct sl_err *err);
+void sl_deployer_let(struct sl_deployer *deployer);
 /* by_hand: what is due at this time of the clock. Returns ns until it wants the next call, UINT64_MAX: not before a command. */
 uint64_t sl_deployer_turn(struct sl_deployer *deployer);
 

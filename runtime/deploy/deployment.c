@@ -19,6 +19,13 @@ static struct sl_host *host_of(const struct deployment *deployment)
     return deployment->deployer->settings.host;
 }
 
+/* Of a step: `row_refused` tells the disk's refusal from the engine's. */
+static int row_step(struct deployment *deployment, enum sl_generation_state state, double share, struct sl_err *err)
+{
+    deployment->row_refused = sl_generations_set(&deployment->generations, deployment->number, state, share, deployment_unix_ms(deployment), NULL, err) != 0;
+    return deployment->row_refused ? sl_while(err, "the step cannot be written down") : 0;
+}
+
 static int row_set(struct deployment *deployment, uint32_t number, enum sl_generation_state state, double share, const char *reason,
                    struct sl_err *err)
 {
@@ -51,10 +58,11 @@ static void row_warm(struct deployment *deployment)
 
 int deployment_shadow(struct deployment *deployment, struct sl_err *err)
 {
+    deployment->row_refused = false;
     if (engine_of(deployment)->shadow == NULL)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "this engine runs no shadows; promote it, or roll it back");
-    if (row_set(deployment, deployment->number, SL_GENERATION_SHADOW, 0, NULL, err) != 0)
-        return sl_while(err, "the step cannot be written down");
+    if (row_step(deployment, SL_GENERATION_SHADOW, 0, err) != 0)
+        return -(int)err->code;
     if (engine_of(deployment)->shadow(host_of(deployment), deployment->candidate, deployment->plan.expect, err) != 0) {
         row_warm(deployment);
         return -(int)err->code;
@@ -69,11 +77,12 @@ int deployment_shadow(struct deployment *deployment, struct sl_err *err)
 
 int deployment_canary(struct deployment *deployment, double share, enum sl_split_by by, uint64_t hold_ns, struct sl_err *err)
 {
+    deployment->row_refused = false;
     if (engine_of(deployment)->canary == NULL)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "this engine runs no canaries; promote it whole, or roll it back");
     deployment_keep_differences(deployment);
-    if (row_set(deployment, deployment->number, SL_GENERATION_CANARY, share, NULL, err) != 0)
-        return sl_while(err, "the step cannot be written down");
+    if (row_step(deployment, SL_GENERATION_CANARY, share, err) != 0)
+        return -(int)err->code;
     if (engine_of(deployment)->canary(host_of(deployment), deployment->candidate, share, by, err) != 0) {
         row_warm(deployment);
         return -(int)err->code;
@@ -187,8 +196,8 @@ int deployment_promote(struct deployment *deployment, bool failed, struct sl_swa
     if (before.state < SL_GENERATION_LIVE && deployment->says[0] != '\0')
         deployment_note_verdict(deployment, deployment->says);
     deployment_keep_differences(deployment);
-    if (row_set(deployment, deployment->number, SL_GENERATION_LIVE, 1, NULL, err) != 0)
-        return sl_while(err, "the step cannot be written down");
+    if (row_step(deployment, SL_GENERATION_LIVE, 1, err) != 0)
+        return -(int)err->code;
     if (engine_of(deployment)->promote(host_of(deployment), deployment->candidate, ret_report, err) != 0) {
         (void)snprintf(owed.reason, sizeof(owed.reason), "%.255s", err->text);
         deployment_take_back(deployment, &owed);

@@ -34,6 +34,7 @@ struct deployment {
     struct sl_effects effects;
     struct sl_lines lines;
     bool paused, drained;
+    const char *closed; /* why nothing may be changed now, sl_deployer_hold(); NULL: it may */
 
     uint32_t live;
     uint64_t live_digest, live_digest_now; /* as it was loaded in this process */
@@ -55,6 +56,7 @@ struct deployment {
     uint32_t step;
     bool walking, held; /* the plan goes on by itself; it waits for a person */
     bool warmed;        /* a canary has run already */
+    bool row_refused;   /* by the disk, at the latest transition */
     bool unclear_said, sides_failed_said;
     struct sl_verdict verdict;
     char says[400]; /* the judge's latest words */
@@ -90,7 +92,8 @@ void deployment_audit(struct deployment *deployment, const struct sl_who *who, c
 bool deployment_describe(const struct deployment *deployment, char text[DEPLOYMENT_TEXT]);
 
 /* ---- deployment.c: transitions; lock held ---- */
-/* The row, then the engine. 0; -code: the row was refused and nothing has changed, or the engine refused and the candidate is warm. */
+/* The row, then the engine. 0; -code: the row was refused (row_refused) and nothing has changed, or the engine refused and the candidate is
+ * warm. */
 int deployment_shadow(struct deployment *deployment, struct sl_err *err);
 int deployment_canary(struct deployment *deployment, double share, enum sl_split_by by, uint64_t hold_ns, struct sl_err *err);
 /* The candidate is consumed but where the row could not be written. `failed`: the candidate's row fails if the engine refuses. */

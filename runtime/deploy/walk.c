@@ -78,7 +78,7 @@ static void walk_enter(struct deployment *deployment)
     }
     status = step->kind == SL_STEP_SHADOW ? deployment_shadow(deployment, &err)
                                           : deployment_canary(deployment, step->share, deployment->plan.by, step->hold_ns, &err);
-    if (status != 0 && err.code == SL_E_IO && strstr(err.text, "cannot be written down") != NULL) {
+    if (status != 0 && deployment->row_refused) {
         walk_hold(deployment, err.text);
         return;
     }

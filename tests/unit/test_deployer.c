@@ -393,6 +393,27 @@ static void test_pause_and_drain(void **state)
     process_free(&process);
 }
 
+static void test_nothing_changes_while_it_is_held(void **state)
+{
+    struct process process;
+    (void)state;
+
+    process_make(&process, 1);
+    assert_int_equal(process_begin(&process, file1), 0);
+    assert_int_equal(deploy(&process, file2, NULL), 0);
+    assert_int_not_equal(sl_deployer_hold(process.deployer, "the binary is being upgraded", &process.err), 0);
+    assert_non_null(strstr(process.err.text, "generation 2 (deployed by anna) is warm; `sluice promote orders` or `sluice rollback orders` first"));
+    assert_int_equal(promote(&process, 0), 0);
+    assert_int_equal(sl_deployer_hold(process.deployer, "the binary is being upgraded", &process.err), 0);
+    assert_int_not_equal(deploy(&process, file3, NULL), 0);
+    assert_true(says(&process, "the binary is being upgraded; nothing is changed until then"));
+    assert_int_not_equal(rollback(&process), 0);
+    assert_int_not_equal(promote(&process, 0.1), 0);
+    sl_deployer_let(process.deployer);
+    assert_int_equal(rollback(&process), 0);
+    process_free(&process);
+}
+
 /* ---- plans ---- */
 
 static void test_a_canary_walks_to_live(void **state)
@@ -489,6 +510,27 @@ static void test_a_plan_holds_for_lack_of_traffic(void **state)
     watched(&process, lines, sizeof(lines)); /* a new run of lines */
     assert_null(strstr(lines, "held"));
     assert_non_null(strstr(lines, "\"end\":\"live\""));
+    process_free(&process);
+}
+
+static void test_a_disk_that_refuses_makes_the_plan_hold(void **state)
+{
+    struct process process;
+    char lines[8000];
+    (void)state;
+
+    process_make(&process, 1);
+    assert_int_equal(process_begin(&process, file1), 0);
+    assert_int_equal(deploy(&process, file2, "canary"), 0);
+    good(&process, 179);
+    sl_disk_fail_fsync(process.disk, 1);
+    good(&process, 1);
+    watched(&process, lines, sizeof(lines));
+    assert_non_null(strstr(lines, "the step cannot be written down"));
+    assert_non_null(strstr(lines, "\"end\":\"held\""));
+    assert_true(process.fake.share == 0.01);
+    assert_int_equal(promote(&process, 0.2), 0); /* and it goes on by hand */
+    assert_true(process.fake.share == 0.2);
     process_free(&process);
 }
 
@@ -782,6 +824,8 @@ int main(void)
         cmocka_unit_test(test_a_disk_that_refuses_the_row_stops_the_step),
         cmocka_unit_test(test_shadow_by_hand),
         cmocka_unit_test(test_pause_and_drain),
+        cmocka_unit_test(test_nothing_changes_while_it_is_held),
+        cmocka_unit_test(test_a_disk_that_refuses_makes_the_plan_hold),
         cmocka_unit_test(test_a_canary_walks_to_live),
         cmocka_unit_test(test_a_worse_canary_is_out_within_a_turn),
         cmocka_unit_test(test_a_broken_one_is_out_by_hand_or_by_plan),
