@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
@@ -22,7 +23,7 @@
 #include "runtime/control/listen.h"
 #include "runtime/control/page.h"
 
-enum { CONTROL_MAGIC = 0x63746c73, CONTROL_BODY_BYTES = 1 << 20, CONTROL_CONNECTIONS = 64, CONTROL_SILENCE_S = 30 };
+enum { CONTROL_MAGIC = 0x63746c73, CONTROL_BODY_BYTES = 1 << 20, CONTROL_CONNECTIONS = 64, CONTROL_SILENCE_S = 30, CONTROL_LAST_S = 2 };
 enum { CONTROL_TOKEN_BYTES_MIN = 16 };
 
 struct control_place { /* one listening socket and its thread */
@@ -46,11 +47,13 @@ struct sl_control {
     atomic_bool closing; /* streams end */
     pthread_mutex_t lives_lock;
     struct control_live *lives; /* under lives_lock */
+    pthread_cond_t told;        /* an order's answer has gone out */
+    uint32_t orders;            /* whose answers have not, under lives_lock */
 };
 
 struct control_request {
     struct sl_buf body;
-    bool too_large;
+    bool too_large, order;
 };
 
 struct control_asked { /* what a route needs of a request */
@@ -364,8 +367,37 @@ static enum MHD_Result control_send(struct sl_control *control, struct MHD_Conne
     return result;
 }
 
+/* Who ends the process by an order is told so before the server closes. */
+static void control_order(struct sl_control *control, struct control_request *request)
+{
+    (void)pthread_mutex_lock(&control->lives_lock);
+    request->order = true;
+    control->orders++;
+    (void)pthread_mutex_unlock(&control->lives_lock);
+}
+
+static void control_ordered(struct sl_control *control)
+{
+    (void)pthread_mutex_lock(&control->lives_lock);
+    control->orders--;
+    (void)pthread_cond_signal(&control->told);
+    (void)pthread_mutex_unlock(&control->lives_lock);
+}
+
+static void control_wait_told(struct sl_control *control)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += CONTROL_LAST_S;
+    (void)pthread_mutex_lock(&control->lives_lock);
+    while (control->orders > 0 && pthread_cond_timedwait(&control->told, &control->lives_lock, &until) == 0)
+        ;
+    (void)pthread_mutex_unlock(&control->lives_lock);
+}
+
 static void control_answer(struct control_place *place, struct control_asked *asked, const char *path, const char *method,
-                           const struct control_request *request, struct control_response *response)
+                           struct control_request *request, struct control_response *response)
 {
     const struct control_route *route = control_find(path, &asked->path);
     if (!control_admit(place, asked->trusted, route, response)) {
@@ -379,7 +411,9 @@ static void control_answer(struct control_place *place, struct control_asked *as
     } else if (request->too_large) {
         control_fail(response, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than 1 MiB");
     } else {
-        if (!route->order)
+        if (route->order)
+            control_order(place->control, request);
+        else
             (void)pthread_mutex_lock(&place->control->lock);
         route->handler(place->control, asked, response);
         if (!route->order)
@@ -422,10 +456,12 @@ static void control_completed(void *user, struct MHD_Connection *connection, voi
                               enum MHD_RequestTerminationCode code)
 {
     struct control_request *request = *context;
-    (void)user;
+    struct control_place *place = user;
     (void)connection;
     (void)code;
     if (request != NULL) {
+        if (request->order)
+            control_ordered(place->control);
         sl_buf_fini(&request->body);
         free(request);
         *context = NULL;
@@ -440,7 +476,7 @@ static int control_start(struct control_place *place, int fd, struct sl_err *err
                                      NULL, NULL, control_handle, place, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd,
                                      MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONTROL_CONNECTIONS,
                                      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONTROL_SILENCE_S, MHD_OPTION_NOTIFY_COMPLETED,
-                                     control_completed, NULL, MHD_OPTION_END);
+                                     control_completed, place, MHD_OPTION_END);
     if (place->daemon == NULL)
         return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, 0, "the control server cannot start its thread");
     return 0;
@@ -533,6 +569,7 @@ int sl_control_open(const struct sl_control_settings *settings, const struct sl_
                     struct sl_control **ret_control, struct sl_err *err)
 {
     struct sl_control *control = calloc(1, sizeof(*control));
+    pthread_condattr_t monotonic;
     int status = 0;
     if (control == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
@@ -540,6 +577,10 @@ int sl_control_open(const struct sl_control_settings *settings, const struct sl_
     control->source = *source;
     (void)pthread_mutex_init(&control->lock, NULL);
     (void)pthread_mutex_init(&control->lives_lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&control->told, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     if (settings->socket != NULL)
         status = control_open_socket(control, settings->socket, err);
     if (status == 0 && settings->listen != NULL)
@@ -597,6 +638,7 @@ struct sl_control *sl_control_close(struct sl_control *control)
     atomic_store(&control->closing, true);
     if (control->socket != NULL && control->made && !sl_listener_keeping())
         sl_unlisten_unix(control->socket, control->device, control->inode);
+    control_wait_told(control);
     for (size_t i = 0; i < sizeof(control->places) / sizeof(control->places[0]); i++) {
         struct control_place *place = &control->places[i];
         if (place->daemon != NULL) {
@@ -612,6 +654,7 @@ struct sl_control *sl_control_close(struct sl_control *control)
     }
     (void)pthread_mutex_destroy(&control->lock);
     (void)pthread_mutex_destroy(&control->lives_lock);
+    (void)pthread_cond_destroy(&control->told);
     if (control->token != NULL)
         explicit_bzero(control->token, strlen(control->token));
     free(control->token);

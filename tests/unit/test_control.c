@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,6 +312,34 @@ static void test_a_command_that_takes_long_keeps_no_question_waiting(void **stat
     assert_int_equal((uintptr_t)status, 200);
     (void)pthread_barrier_destroy(&inside);
     sl_buf_fini(&answer);
+}
+
+static void *close_it(void *user)
+{
+    struct bench *bench = user;
+    bench->control = sl_control_close(bench->control);
+    return NULL;
+}
+
+/* `sluice drain` of the last topology: the process ends because of it. */
+static void test_an_order_that_ends_the_process_is_answered(void **state)
+{
+    struct bench *bench = *state;
+    pthread_barrier_t inside;
+    pthread_t asks, closes;
+    void *status;
+    (void)pthread_barrier_init(&inside, NULL, 2);
+    bench->inside = &inside;
+    assert_int_equal(pthread_create(&asks, NULL, ask_slow, bench), 0);
+    (void)pthread_barrier_wait(&inside);
+    assert_int_equal(pthread_create(&closes, NULL, close_it, bench), 0);
+    while (access(bench->path, F_OK) == 0) /* closing has begun */
+        (void)sched_yield();
+    (void)pthread_barrier_wait(&inside);
+    assert_int_equal(pthread_join(asks, &status), 0);
+    assert_int_equal((uintptr_t)status, 200);
+    assert_int_equal(pthread_join(closes, NULL), 0);
+    (void)pthread_barrier_destroy(&inside);
 }
 
 static void test_what_is_watched_comes_as_lines_until_it_ends(void **state)
@@ -648,6 +677,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_command_gets_its_path_and_body, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_command_is_told_who_asks, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_command_that_takes_long_keeps_no_question_waiting, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_an_order_that_ends_the_process_is_answered, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_what_is_watched_comes_as_lines_until_it_ends, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_body_above_the_limit_is_refused, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_tcp_wants_the_token_and_the_socket_does_not, bench_open, bench_close),
