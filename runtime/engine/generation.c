@@ -452,8 +452,8 @@ static void swap_each(void *user, struct sl_slot *slot)
 
     if (swap->failed)
         return;
-    while (s < swap->version->slots && sl_plan_slot(swap->version->plans[s]) != slot)
-        s++;
+    while (s < swap->version->slots && (swap->version->plans[s] == NULL || sl_plan_slot(swap->version->plans[s]) != slot))
+        s++; /* one that is put in already is another slot's */
     assert(s < swap->version->slots);
     if (sl_slot_swap(slot, swap->version->plans[s], &old, &swap->err) != 0) {
         swap->failed = true;
