@@ -95,7 +95,7 @@ static int source_open(void *self, const struct sl_api *api, const void *config,
 static int source_poll(void *self, struct sl_batch *batch, struct sl_err *err)
 {
     struct source *source = self;
-    uint32_t p = source->turn++ % PARTITIONS, limit = script.limit / PARTITIONS * 2;
+    uint32_t p = source->turn++ % PARTITIONS, limit = script.limit / PARTITIONS * 2, offsets;
 
     (void)err;
     if (script.given[p] >= limit)
@@ -104,7 +104,8 @@ static int source_poll(void *self, struct sl_batch *batch, struct sl_err *err)
         return 0;
     batch->partition = source->partitions[p];
     batch->first = script.given[p];
-    batch->next = batch->first + 2 * BATCH < limit ? batch->first + 2 * BATCH : limit;
+    offsets = 2 * BATCH - source->turn % 3 * 100; /* what is read again comes in other batches */
+    batch->next = batch->first + offsets < limit ? batch->first + offsets : limit;
     batch->raw = sl_arena_alloc(batch->arena, BATCH * sizeof(*batch->raw));
     batch->offset = sl_arena_alloc(batch->arena, BATCH * sizeof(*batch->offset));
     batch->append_unix_ms = sl_arena_alloc(batch->arena, BATCH * sizeof(*batch->append_unix_ms));
@@ -749,7 +750,7 @@ static void test_a_slow_shadow_skips_whole_ranges(void **state)
     }
     rig_turns(&rig, 10);
     sl_slot_trial_sides(rig.slot, &sides);
-    assert_int_equal(sides.ranges + sides.ranges_skipped, RECORDS / BATCH);
+    assert_true(sides.ranges + sides.ranges_skipped >= RECORDS / BATCH);
     assert_in_range(sides.ranges, 1, 3);
     assert_int_equal(sides.differing, 0);
     all_once(&script.plain);
@@ -853,6 +854,7 @@ static void test_what_the_canary_sets_aside_says_its_generation(void **state)
     assert_int_equal(script.dead_generations[1], sides.baseline.dead);
     assert_true(sides.canary.dead > 5 && sides.baseline.dead > 5);
     assert_true(sides.canary.dead_bursts > 0 && sides.canary.batch_latency.count > 0);
+    assert_int_equal(sides.canary.batch_latency.count, sides.baseline.batch_latency.count); /* the control group's */
     rig_close(&rig);
 }
 
@@ -865,12 +867,11 @@ static void test_a_rewind_goes_the_same_ways(void **state)
     rig_open(&rig, LIVE);
     rig_prepare(&rig, SECOND);
     canary_share(&rig, 0.3);
-    script.limit = RECORDS / 2;
-    script.fail_submit = 2;
-    rig_turns(&rig, 5);
-    canary_share(&rig, 0.8); /* while records are still to be read again */
     script.limit = RECORDS;
-    script.fail_submit = 2;
+    script.fail_submit = 3;
+    while (script.fail_submit == 3)
+        rig_turns(&rig, 1);
+    canary_share(&rig, 0.8); /* while records are to be read again that the other sink has */
     rig_turns(&rig, 80);
     all_once(&script.plain);
     all_once(&script.zone);
@@ -931,6 +932,7 @@ static void test_a_canary_that_fails_is_taken_out_and_its_records_go_the_live_wa
     all_once(&script.zone);
     for (uint32_t n = 0; n < RECORDS; n++)
         assert_true(!is_v2(&script.plain, n) || n / PARTITIONS * 2 < 2 * BATCH);
+    assert_int_equal(script.dead_generations[1] + script.dead_generations[2], RECORDS - json_records());
     assert_int_not_equal(sl_slot_canary(rig.slot, rig.plan, 0.9, SL_SPLIT_KEY, &err), 0);
     assert_non_null(strstr(err.text, "taken out"));
     rig_balanced(&rig);
