@@ -304,46 +304,6 @@ static uint32_t component_encoding_needs(const struct sl_component *component)
            (strcmp(component->name, SL_DEAD_LETTERS) == 0 ? SL_ENCODING_LETTERS : 0u);
 }
 
-static bool component_is_sink(struct sl_draft *draft, const char *name)
-{
-    const struct sl_draft_component *other = sl_draft_find(draft, name);
-
-    return other != NULL && other->component.role == SL_SINK;
-}
-
-static void component_check_was(struct sl_draft *draft, const struct sl_draft_component *item)
-{
-    const char *was = item->component.sink.was;
-    struct sl_pool *pool = draft->bind.pool;
-
-    if (!sl_bind_is_name(was))
-        component_refuse(draft, item, "was", "write the name that the sink had: 1 to 64 of A-Z a-z 0-9 _ -",
-                         sl_pool_printf(pool, "\"%.64s\" is not a name", was));
-    else if (strcmp(item->component.name, SL_DEAD_LETTERS) == 0)
-        component_refuse(draft, item, "was", "leave it out", "the dead-letter sink has one name for ever");
-    else if (strcmp(was, item->component.name) == 0)
-        component_refuse(draft, item, "was", "write the name that it had before, or leave it out",
-                         sl_pool_printf(pool, "%s is the sink's own name", was));
-    else if (component_is_sink(draft, was))
-        component_refuse(draft, item, "was", sl_pool_printf(pool, "leave it out, or take the sink %s out of the file", was),
-                         sl_pool_printf(pool, "the sink %s is still there, and goes on by itself", was));
-}
-
-void sl_draft_check_was(struct sl_draft *draft)
-{
-    for (uint32_t i = 0; i < draft->count; i++) {
-        const char *was = draft->items[i].component.sink.was;
-        if (was == NULL)
-            continue;
-        component_check_was(draft, &draft->items[i]);
-        for (uint32_t other = 0; other < i; other++)
-            if (draft->items[other].component.sink.was != NULL && strcmp(draft->items[other].component.sink.was, was) == 0)
-                component_refuse(draft, &draft->items[i], "was", "keep it at one of the two; the other begins as a new sink",
-                                 sl_pool_printf(draft->bind.pool, "the sink %s says so too, and only one can go on for %s",
-                                                draft->items[other].component.name, was));
-    }
-}
-
 /* ---- types ---- */
 
 static const struct sl_head *const *component_heads(const struct sl_registry *registry,

@@ -1,4 +1,4 @@
-/* draft.h: a topology while it is being read; private to topology.c, component.c, graph_check.c and encoding_check.c.
+/* draft.h: a topology while it is being read; private to topology.c, component.c, digest.c and *_check.c.
  * A component whose settings were refused stays in the draft, so that the wiring is checked in the
  * same run.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -48,6 +48,8 @@ void sl_draft_check_derived(struct sl_draft *draft);
 void sl_draft_order(struct sl_draft *draft);
 /* Digests of the topology and its components, which are placed and wired. */
 void sl_draft_digest(struct sl_draft *draft, struct sl_topology *topology);
+/* Can all of it be committed together? */
+void sl_draft_check_domain(struct sl_draft *draft);
 /* No two sinks were one, and no sink goes on for one that is still there. */
 void sl_draft_check_was(struct sl_draft *draft);
 struct sl_draft_component *sl_draft_find(struct sl_draft *draft, const char *name);
