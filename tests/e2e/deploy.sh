@@ -49,14 +49,13 @@ YAML
 for v in 1 2 3 4; do version $v >v$v.yaml; done
 # Numbered records for as long as the test goes on, then how many there were of each of the two partitions.
 cat >feed.py <<'PY'
-import os, subprocess, sys, time
+import os, subprocess, sys
 numbered, count = sys.argv[1], 0
 while not os.path.exists("stop"):
     for p in (0, 1):
         with open(f"in-{p}.ndjson", "ab") as out:
-            subprocess.run([numbered, str(p), str(count), "500"], stdout=out, check=True)
+            subprocess.run([numbered, "--over", "0.1", str(p), str(count), "500"], stdout=out, check=True)
     count += 500
-    time.sleep(0.15)
 open("fed.tmp", "w").write(str(count))
 os.rename("fed.tmp", "fed")
 PY
