@@ -43,6 +43,8 @@ static void generations_live(struct sl_json_out *out, const struct sl_yaml *depl
 /* Also what is only being opened, which has no generation yet. */
 static void generations_candidate(struct sl_json_out *out, const struct sl_yaml *deployment)
 {
+    static const char *const counts[] = {"records", "records_beside", "compared", "differing"};
+
     sl_json_out_key(out, "candidate");
     sl_json_out_object(out);
     generations_i64(out, "generation", deployment, "generation");
@@ -54,6 +56,8 @@ static void generations_candidate(struct sl_json_out *out, const struct sl_yaml 
     generations_i64(out, "steps", deployment, "steps");
     generations_str(out, "doing", deployment, "doing");
     generations_str(out, "says", deployment, "says");
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        generations_i64(out, counts[i], deployment, counts[i]);
     generations_str(out, "next", deployment, "next");
     sl_json_out_end_object(out);
 }

@@ -29,6 +29,24 @@ static void watch_wipe(struct watch *watch)
     watch->shown = false;
 }
 
+/* "canary 10 %: 1234 records, 11106 beside them; step 2 of 4; no difference so far" */
+static void watch_candidate(struct watch *watch, const struct sl_yaml *candidate)
+{
+    FILE *out = watch->cli->out;
+    const char *says = sl_answer_text(candidate, "says");
+    char state[64];
+
+    (void)fputs(sl_ask_state(candidate, state), out);
+    if (sl_answer_text(candidate, "records") != NULL)
+        (void)fprintf(out, ": %s records, %s beside them", sl_answer_text(candidate, "records"), sl_answer_text(candidate, "records_beside"));
+    if (sl_answer_text(candidate, "compared") != NULL)
+        (void)fprintf(out, ": %s outputs compared, %s differ", sl_answer_text(candidate, "compared"), sl_answer_text(candidate, "differing"));
+    if (sl_answer_i64(candidate, "steps") > 0)
+        (void)fprintf(out, "; step %s of %s", sl_answer_text(candidate, "step"), sl_answer_text(candidate, "steps"));
+    if (says != NULL)
+        (void)fprintf(out, "; %s", says);
+}
+
 /* What the candidate does now; nothing where the server cannot say. */
 static void watch_now(struct watch *watch)
 {
@@ -36,7 +54,6 @@ static void watch_now(struct watch *watch)
     struct sl_answer answer;
     struct sl_err err;
     const struct sl_yaml *candidate;
-    char state[64];
 
     if (!watch->terminal || sl_client_request(watch->socket, "GET", "/status", NULL, &reply, &err) != 0)
         return;
@@ -44,10 +61,9 @@ static void watch_now(struct watch *watch)
     candidate = sl_answer_map(sl_answer_find(sl_answer_list(answer.root, "topologies"), "name", watch->topology), "candidate");
     watch_wipe(watch);
     if (candidate != NULL) {
-        const char *doing = sl_answer_text(candidate, "doing"), *says = sl_answer_text(candidate, "says");
-        (void)fprintf(watch->cli->out, "%s%s%s%s%s%s%s", sl_cli_ink(watch->cli, watch->cli->out, SL_INK_DIM),
-                      sl_ask_state(candidate, state), doing != NULL ? ": " : "", doing != NULL ? doing : "", says != NULL ? ": " : "",
-                      says != NULL ? says : "", sl_cli_ink(watch->cli, watch->cli->out, SL_INK_OFF));
+        (void)fputs(sl_cli_ink(watch->cli, watch->cli->out, SL_INK_DIM), watch->cli->out);
+        watch_candidate(watch, candidate);
+        (void)fputs(sl_cli_ink(watch->cli, watch->cli->out, SL_INK_OFF), watch->cli->out);
         watch->shown = true;
     }
     (void)fflush(watch->cli->out);

@@ -93,7 +93,8 @@ int sl_deployer_drain(struct sl_deployer *deployer, const char *topology, const 
 int sl_deployer_history(struct sl_deployer *deployer, const char *topology, struct sl_buf *json);
 /* All topologies where NULL: {"deployments": [{"topology", "live": N, "paused", "live_unix_ms", "live_who", "live_digest", "generation",
  * "state", "share", "who", "plan", "step", "steps", "doing", "says", "next"}]}; the members from "generation" on only where there is a
- * candidate. For `sluice status`. */
+ * candidate; of a canary also "records" and "records_beside", of a shadow "compared" and "differing", since the share last changed. For
+ * `sluice status`. */
 int sl_deployer_status(struct sl_deployer *deployer, const char *topology, struct sl_buf *json);
 /* Where generation `number` is kept: a folder for sl_topology_load_kept; 0: the live one. text: PATH_MAX bytes. */
 int sl_deployer_kept(struct sl_deployer *deployer, const char *topology, uint32_t number, char *text, struct sl_err *err);

@@ -68,6 +68,7 @@ int deployment_shadow(struct deployment *deployment, struct sl_err *err)
         return -(int)err->code;
     }
     deployment->says[0] = '\0';
+    deployment->seen = deployment->beside = 0;
     sl_buf_reset(&deployment->differences);
     deployment->differences_of = 0;
     sl_verdict_begin(&deployment->verdict, &deployment->plan.limits,
@@ -88,6 +89,7 @@ int deployment_canary(struct deployment *deployment, double share, enum sl_split
         return -(int)err->code;
     }
     deployment->says[0] = '\0';
+    deployment->seen = deployment->beside = 0;
     sl_verdict_begin(&deployment->verdict, &deployment->plan.limits, hold_ns, deployment->warmed, deployment_now_ns(deployment));
     deployment->warmed = true;
     return 0;
@@ -149,6 +151,7 @@ void deployment_forget_candidate(struct deployment *deployment)
     deployment->number = 0;
     deployment->walking = deployment->held = deployment->warmed = deployment->unclear_said = deployment->sides_failed_said = false;
     deployment->says[0] = '\0';
+    deployment->seen = deployment->beside = 0;
     deployment->expect_before = sl_expect_free(deployment->expect_before);
     deployment->expect_before = deployment->plan.expect; /* the engine may still be ending the shadow that reads it */
     sl_plan_init(&deployment->plan);

@@ -60,6 +60,7 @@ struct deployment {
     bool unclear_said, sides_failed_said;
     struct sl_verdict verdict;
     char says[400]; /* the judge's latest words */
+    uint64_t seen, beside; /* at the last look: records of the canary and of the live one, or outputs compared and those that differ */
     struct sl_buf differences;
     uint32_t differences_of; /* the generation whose shadow they are of; 0: none */
 

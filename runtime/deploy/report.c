@@ -101,6 +101,10 @@ static void status_candidate(const struct deployment *deployment, struct sl_json
     sl_json_out_str_at(out, "who", row->who);
     sl_json_out_i64_at(out, "deployed_unix_ms", row->deployed_unix_ms);
     sl_json_out_str_at(out, "says", deployment->says);
+    if (row->state == SL_GENERATION_SHADOW || row->state == SL_GENERATION_CANARY) {
+        sl_json_out_u64_at(out, row->state == SL_GENERATION_SHADOW ? "compared" : "records", deployment->seen);
+        sl_json_out_u64_at(out, row->state == SL_GENERATION_SHADOW ? "differing" : "records_beside", deployment->beside);
+    }
     if (!deployment->walking)
         return;
     sl_json_out_str_at(out, "plan", deployment->plan.name);

@@ -176,6 +176,8 @@ static void walk_look(struct deployment *deployment, bool shadow)
     memset(&sides, 0, sizeof(sides));
     if (!walk_sides(deployment, &sides))
         return;
+    deployment->seen = shadow ? sides.compared : sides.canary.records;
+    deployment->beside = shadow ? sides.differing : sides.baseline.records;
     answer = shadow ? sl_verdict_look_shadow(&deployment->verdict, &sides, deployment_now_ns(deployment), deployment->says)
                     : sl_verdict_look(&deployment->verdict, &sides, deployment_now_ns(deployment), deployment->says);
     /* A shadow by hand is there to be looked at: only what broke ends it. */

@@ -241,6 +241,7 @@ static void test_status_has_the_live_generation_and_the_candidate(void **state)
     sl_answer_fini(&generations);
     assert_says(rig, "{\"live\":{\"generation\":1,\"since_unix_ms\":1700001000000,\"by\":\"start\",\"digest\":\"000000000000000b\"},"
                      "\"candidate\":{\"generation\":2,\"state\":\"canary\",\"share\":0.5,\"by\":\"anna\"");
+    assert_says(rig, "\"records\":0,\"records_beside\":0");
     sl_pages_generations_read(NULL, &generations);
     assert_false(sl_pages_generations_paused(&generations, "orders"));
     sl_answer_fini(&generations);

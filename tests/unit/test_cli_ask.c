@@ -304,11 +304,11 @@ static void test_status_says_what_is_live_and_what_comes(void **state)
                             FINE "{\"version\":\"1\",\"topologies\":[{\"name\":\"orders\",\"state\":\"live\","
                                  "\"live\":{\"generation\":3,\"since_unix_ms\":1000,\"by\":\"alice\",\"digest\":\"0123456789abcdef\"},"
                                  "\"candidate\":{\"generation\":4,\"state\":\"canary\",\"share\":0.015,\"by\":\"bob\",\"plan\":\"canary\",\"step\":1,"
-                                 "\"steps\":4,\"says\":\"no difference\",\"next\":\"sluice promote orders\"}}]}",
+                                 "\"steps\":4,\"records\":70,\"records_beside\":630,\"says\":\"no difference\",\"next\":\"sluice promote orders\"}}]}",
                             NULL),
                      SL_EXIT_OK);
     assert_has(rig->out, "  generation 3 live since 1970-01-01 00:00:01Z by alice, digest 01234567\n");
-    assert_has(rig->out, "  generation 4 canary 1.5 % by bob, plan canary, step 1 of 4\n    no difference\n    sluice promote orders\n");
+    assert_has(rig->out, "  generation 4 canary 1.5 % by bob, plan canary, step 1 of 4, 70 records, 630 beside them\n    no difference\n    sluice promote orders\n");
 }
 
 static void test_shadow_diff_shows_counts_and_both_texts(void **state)

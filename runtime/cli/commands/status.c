@@ -97,10 +97,14 @@ static void status_print_live(const struct sl_cli *cli, const struct sl_yaml *li
 /* "generation 4 canary 10 % by alice, plan canary, step 2 of 4", what it does, what the judge says, how to go on: a line each. */
 static void status_print_candidate(const struct sl_cli *cli, const struct sl_yaml *candidate)
 {
-    static const char *const lines[] = {"doing", "says", "next"};
+    static const char *const lines[] = {"says", "next"};
     const char *by = sl_answer_text(candidate, "by"), *plan = sl_answer_text(candidate, "plan");
     char state[64];
 
+    if (sl_answer_text(candidate, "generation") == NULL) { /* it is only being opened */
+        (void)fprintf(cli->out, "  %s\n", status_cell(candidate, "doing"));
+        return;
+    }
     (void)fprintf(cli->out, "  generation %s %s%s%s", status_cell(candidate, "generation"), sl_cli_ink(cli, cli->out, SL_INK_YELLOW),
                   sl_ask_state(candidate, state), sl_cli_ink(cli, cli->out, SL_INK_OFF));
     if (by != NULL)
@@ -109,6 +113,10 @@ static void status_print_candidate(const struct sl_cli *cli, const struct sl_yam
         (void)fprintf(cli->out, ", plan %s", plan);
     if (sl_answer_i64(candidate, "steps") > 0)
         (void)fprintf(cli->out, ", step %s of %s", status_cell(candidate, "step"), status_cell(candidate, "steps"));
+    if (sl_answer_text(candidate, "records") != NULL)
+        (void)fprintf(cli->out, ", %s records, %s beside them", status_cell(candidate, "records"), status_cell(candidate, "records_beside"));
+    if (sl_answer_text(candidate, "compared") != NULL)
+        (void)fprintf(cli->out, ", %s outputs compared, %s differ", status_cell(candidate, "compared"), status_cell(candidate, "differing"));
     (void)fputc('\n', cli->out);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
         if (sl_answer_text(candidate, lines[i]) != NULL)
