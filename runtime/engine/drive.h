@@ -4,6 +4,8 @@
 #ifndef SL_RUNTIME_ENGINE_DRIVE_H
 #define SL_RUNTIME_ENGINE_DRIVE_H
 
+#include <stdatomic.h>
+
 #include "runtime/engine/ledger.h"
 #include "runtime/engine/merge.h"
 #include "runtime/engine/op.h"
@@ -40,6 +42,7 @@ struct sl_shared {
     void **component_shared;          /* by component: what head.share() made */
     uint32_t generation;              /* number of the version that the slots begin with; 0: none was given */
     uint64_t *flush_number;           /* atomic; flush numbers of this start count from it */
+    atomic_bool fallback;             /* there is a version to go back to: what cannot go on waits for it before it stops */
     bool replay;                      /* the topology is one of sl_replay_topology() */
     bool once;                        /* end when every source is at its end and everything is committed */
 };
@@ -117,6 +120,7 @@ struct sl_slot_status {
     uint64_t batches, records, bytes, commits, commit_failures, rewinds, gap_offsets;
     uint64_t swaps, maybe_duplicated; /* the last: records that a swap has made a sink without ids send again */
     bool paused;
+    bool faulted; /* the live version cannot go on, `error` says why; for some seconds it waits for another one to be put in */
     int64_t lag_records, lag_ms; /* -1 unknown */
     uint32_t partitions_count;
     struct sl_slot_partition_status *partitions; /* malloc'd */

@@ -488,6 +488,7 @@ static void promote_live(struct host_topology *at, struct host_version *version,
     at->shared.component_shared = version->shared;
     at->shared.generation = version->number;
     atomic_store(&at->topology, version->topology);
+    atomic_store(&at->shared.fallback, true);
 }
 
 /* A sink that is changed again before its earlier version has finished reads again: where that finishes soon, it is waited for. A sick one
@@ -551,6 +552,15 @@ void sl_host_discard(struct sl_host *host, struct sl_candidate *candidate)
     version_drop(host, at, candidate->version);
     (void)pthread_mutex_unlock(&at->change);
     free(candidate);
+}
+
+void sl_host_fallback(struct sl_host *host, const char *topology, bool there)
+{
+    struct sl_err err;
+    struct host_topology *at = sl_host_find(host, topology, &err);
+
+    if (at != NULL)
+        atomic_store(&at->shared.fallback, there);
 }
 
 /* ---- the topology as a whole ---- */

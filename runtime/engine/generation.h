@@ -60,6 +60,10 @@ int sl_host_sides(struct sl_host *host, struct sl_candidate *candidate, struct s
 /* What a shadow has found so far, with examples, as one JSON object (shadow.h) at the end of `json`. */
 int sl_host_differences(struct sl_host *host, struct sl_candidate *candidate, struct sl_buf *json, struct sl_err *err);
 
+/* There is a version to go back to, or none: one that cannot go on waits some seconds for that before it stops (sl_slot_status.faulted).
+ * A promote says so by itself. */
+void sl_host_fallback(struct sl_host *host, const char *topology, bool there);
+
 /* ---- the topology as a whole ---- */
 int sl_host_pause(struct sl_host *host, const char *topology, bool paused, struct sl_err *err); /* reading stops; commits go on */
 int sl_host_drain_topology(struct sl_host *host, const char *topology, struct sl_err *err);     /* it ends; others go on */

@@ -96,6 +96,7 @@ static void host_view_each(void *user, const struct sl_shared *shared, uint32_t 
     sum->swaps += status->swaps;
     sum->maybe_duplicated += status->maybe_duplicated;
     sum->paused = sum->paused || status->paused;
+    sum->faulted = sum->faulted || status->faulted;
     if (status->lag_records >= 0)
         sum->lag_records = sum->lag_records < 0 ? status->lag_records : sum->lag_records + status->lag_records;
     sum->lag_ms = status->lag_ms > sum->lag_ms ? status->lag_ms : sum->lag_ms;

@@ -80,6 +80,10 @@ static int branch_take(struct sl_slot *slot, uint32_t sink_index, const struct s
     if (parcel.first < view->batch->first)
         parcel.first = view->batch->first;
     if (branch_submit(slot, sink_index, &parcel, upto, &taken, err) != 0) {
+        if (err->remedy == SL_REMEDY_HALT && sink->now.flushed)
+            sink->now.kind->abandon(sink->now.self, NULL);
+        if (err->remedy == SL_REMEDY_HALT)
+            sl_slot_rewind(slot, sink_index, NULL); /* another version may go on from there */
         if (err->remedy == SL_REMEDY_HALT)
             return sl_while(err, "topology %s: sink %s", slot->topology->name,
                             sink->name);

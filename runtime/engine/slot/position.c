@@ -371,6 +371,12 @@ static const struct sl_mark *position_back(const struct sl_slot_sink *sink, cons
     return sink->sealed ? &position->sealed : &position->done;
 }
 
+void sl_slot_again(struct sl_slot *slot, struct sl_partition *partition)
+{
+    if (partition != NULL && partition->held == NULL && !slot->revoking[partition->index])
+        position_seek(slot, partition);
+}
+
 void sl_slot_rewind(struct sl_slot *slot, uint32_t sink_index, const struct sl_err *why)
 {
     struct sl_slot_sink *sink = &slot->sinks[sink_index];

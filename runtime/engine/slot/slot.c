@@ -13,6 +13,7 @@
 #include "runtime/engine/slot/trial.h"
 
 enum { SLOT_ARENA_FIRST = 2 << 20 };
+#define SLOT_FAULT_NS (10000 * 1000000ull) /* so long it waits for another version */
 
 /* ---- what instances may ask ---- */
 
@@ -101,11 +102,37 @@ void sl_slot_log(struct sl_slot *slot, const struct sl_err *err, const char *wha
 
 void sl_slot_fail(struct sl_slot *slot, const struct sl_err *err)
 {
-    if (slot->state == SL_SLOT_FAILED)
+    if (slot->state == SL_SLOT_FAILED || slot->faulted)
         return;
-    slot->state = SL_SLOT_FAILED;
     slot->failure = *err;
+    if (slot->state == SL_SLOT_RUNNING && err->remedy != SL_REMEDY_FENCE && atomic_load(&slot->shared->fallback)) {
+        slot->faulted = true;
+        slot->fault_ns = slot->now_ns;
+        sl_slot_log(slot, err, "nothing is read, for the version before it to take over");
+        slot->env.wake(slot->env.user);
+        return;
+    }
+    slot->state = SL_SLOT_FAILED;
     sl_slot_log(slot, err, "stopped");
+}
+
+static void slot_wake_at(const struct sl_slot *slot, uint64_t *wake_ns, uint64_t at_ns)
+{
+    uint64_t left = at_ns > slot->now_ns ? at_ns - slot->now_ns : 0;
+
+    *wake_ns = left < *wake_ns ? left : *wake_ns;
+}
+
+/* Nobody has put another version in. */
+static void slot_fault_turn(struct sl_slot *slot, uint64_t *wake_ns)
+{
+    if (slot->now_ns - slot->fault_ns < SLOT_FAULT_NS) {
+        slot_wake_at(slot, wake_ns, slot->fault_ns + SLOT_FAULT_NS);
+        return;
+    }
+    slot->faulted = false;
+    slot->state = SL_SLOT_FAILED;
+    sl_slot_log(slot, &slot->failure, "stopped");
 }
 
 struct sl_klog *sl_slot_klog(struct sl_slot *slot)
@@ -320,13 +347,6 @@ struct sl_slot *sl_slot_new(const struct sl_env *env, const struct sl_shared *sh
 
 /* ---- turns ---- */
 
-static void slot_wake_at(const struct sl_slot *slot, uint64_t *wake_ns, uint64_t at_ns)
-{
-    uint64_t left = at_ns > slot->now_ns ? at_ns - slot->now_ns : 0;
-
-    *wake_ns = left < *wake_ns ? left : *wake_ns;
-}
-
 static void slot_sinks_turn(struct sl_slot *slot, uint64_t *wake_ns)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
@@ -345,13 +365,14 @@ static void slot_sinks_turn(struct sl_slot *slot, uint64_t *wake_ns)
             sl_slot_tickets_drop(slot, s, UINT32_MAX);
             continue;
         }
+        if (sink->now.flushed)
+            sink->now.kind->abandon(sink->now.self, NULL);
         if (err.remedy == SL_REMEDY_HALT) {
+            sl_slot_rewind(slot, s, NULL); /* another version may go on from there */
             (void)sl_while(&err, "topology %s: sink %s", slot->topology->name, sink->name);
             sl_slot_fail(slot, &err);
             return;
         }
-        if (sink->now.flushed)
-            sink->now.kind->abandon(sink->now.self, NULL);
         sl_slot_rewind(slot, s, &err);
     }
 }
@@ -414,8 +435,11 @@ static int slot_poll(struct sl_slot *slot, struct sl_slot_source *source, uint64
         source->backoff_ns = 0;
         status = slot_batch(slot, source, &err);
         source->kind->release(source->self);
-        if (status != 0)
+        if (status != 0) {
             sl_slot_fail(slot, &err);
+            if (slot->faulted)
+                sl_slot_again(slot, slot->partitions[slot->batch.partition->index]);
+        }
         return status == 0 ? 1 : -1;
     }
     if (got == 0) {
@@ -444,7 +468,7 @@ static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
     uint32_t idle = 0;
     uint64_t before = slot->batches;
 
-    if (slot->paused)
+    if (slot->paused || slot->faulted)
         return;
     if (slot->now_ns < slot->paused_until_ns) {
         slot_wake_at(slot, wake_ns, slot->paused_until_ns);
@@ -545,6 +569,8 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
     if (slot->recovered)
         slot_sinks_turn(slot, &wake_ns);
     sl_slot_leave_turn(slot, &wake_ns);
+    if (slot->faulted)
+        slot_fault_turn(slot, &wake_ns);
     sl_slot_refuse_turn(slot, &wake_ns);
     if (slot->state == SL_SLOT_RUNNING && slot->recovered)
         slot_read(slot, &wake_ns);

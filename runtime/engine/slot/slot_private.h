@@ -245,6 +245,8 @@ struct sl_slot {
     uint32_t leaving; /* instances of sinks, and sources, that have not finished yet */
     uint64_t swaps, maybe_duplicated;
     bool paused; /* by a person */
+    bool faulted;      /* the version that is live cannot go on: `failure` says why; nothing is read, for another one to be put in */
+    uint64_t fault_ns; /* since when */
     struct sl_job fence; /* swap.c */
     uint32_t fences;
 
@@ -317,6 +319,8 @@ struct sl_slot_source *sl_slot_source_of(struct sl_slot *slot, const struct sl_p
 uint64_t sl_slot_lowest(const struct sl_slot *slot, uint32_t partition, bool required_only,
                         uint64_t (*which)(const struct sl_position *position));
 void sl_slot_release(struct sl_slot *slot, struct sl_partition *partition);
+/* The partition is read again from what its sinks still need: the batch under way went through none of them. */
+void sl_slot_again(struct sl_slot *slot, struct sl_partition *partition);
 /* The sink has lost what it took since `done`: read again. */
 void sl_slot_rewind(struct sl_slot *slot, uint32_t sink, const struct sl_err *why);
 /* branch.c: the batch through its source's tree. */

@@ -78,7 +78,8 @@ int sl_slot_status(struct sl_slot *slot, struct sl_slot_status *ret_status)
     for (uint32_t c = 0; c < status.components_count; c++)
         status.components[c] = slot->components[c] == NULL ? (struct sl_component_counts){0} : slot->components[c]->counts;
     status_lag(slot, &status);
-    if (slot->state == SL_SLOT_FAILED)
+    status.faulted = slot->faulted;
+    if (slot->state == SL_SLOT_FAILED || slot->faulted)
         (void)snprintf(status.error, sizeof(status.error), "%s", slot->failure.text);
     *ret_status = status;
     return 0;

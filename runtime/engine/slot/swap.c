@@ -696,6 +696,7 @@ int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **re
     swap_states(slot, old, plan);
     swap_taps(slot, old, plan);
     swap_fence(slot);
+    slot->faulted = false;
     *ret_old = old;
     slot->env.wake(slot->env.user);
     return 0;
