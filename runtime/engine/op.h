@@ -109,8 +109,9 @@ struct sl_op_kind {
     /* self (open and ready) learns what old_self knows, between two batches, and is bounded to about a millisecond whatever the size.
      * move: old_self has processed its last batch and is closed next; what it knows becomes self's. self may have been fed before (a
      *   canary): then it knows both. 0, or err: self goes on with what it has.
-     * else: a copy, for a shadow or a canary. 1: there is more: call again, at the next boundary; until 0 self is fed nothing, while
-     *   old_self goes on; both stay open in between. A copy may be given up at any time by closing self. < 0: err, self is empty. */
+     * else: a copy, for a shadow or a canary. 0: self knows all that old_self knows at this boundary; 1: there is more. Called at one
+     *   boundary after the other, while old_self goes on, until all stages of a version say 0 at the same one: from there on self is fed.
+     *   Both stay open in between. A copy may be given up at any time by closing self. < 0: err, self is empty. */
     int (*adopt)(void *self, void *old_self, bool move, struct sl_err *err);
 };
 

@@ -383,6 +383,33 @@ static void test_a_copy_begins_anew_when_something_is_read_again(void **state)
     sl_op_dedupe.close(copy);
 }
 
+/* Another stage has more to copy: the original goes on meanwhile, and what it learns is asked for again. */
+static void test_a_copy_that_is_complete_follows_until_it_is_fed(void **state)
+{
+    void *copy;
+    (void)state;
+    stage_json_open(&json, &sl_op_dedupe, "{ type: dedupe, inputs: [x], key: [id] }");
+    feed_ids(json.stage, 0, 3 * SLICE);
+    copy = instance(0, "{ type: dedupe, inputs: [x], key: [id] }");
+    assert_int_equal(copy_all(copy, json.stage), 3);
+    feed_ids(json.stage, 100000, 500);
+    assert_int_equal(adopt(copy, json.stage, false), 0); /* only what is new */
+    feed_ids(json.stage, 200000, 500);
+    assert_int_equal(adopt(copy, json.stage, false), 0);
+    assert_int_equal(known_ids(copy, 0, 3, SLICE), SLICE);
+    assert_int_equal(known_ids(copy, 100000, 1, 500), 500);
+    assert_int_equal(known_ids(copy, 200000, 1, 500), 500);
+    assert_int_equal(known_ids(copy, 300000, 1, 10), 0);
+    assert_int_equal(adopt(copy, json.stage, false), 1); /* it was fed: a copy from the start */
+    (void)copy_all(copy, json.stage);
+    json.bench.api.submit = keep_job;
+    assert_int_equal(adopt(copy, json.stage, true), 0); /* promoted before it was fed again: the window itself, nothing to join */
+    assert_int_equal(known_ids(copy, 300000, 1, 10), 0);
+    assert_int_equal(known_ids(copy, 0, 3, SLICE), SLICE);
+    assert_int_equal(submits, 0);
+    sl_op_dedupe.close(copy);
+}
+
 /* The canary has seen a part of the records, the live one the others. */
 static void test_promoting_a_canary_knows_both_sides(void **state)
 {
@@ -524,6 +551,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_copy_leaves_the_original_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_copy_made_by_slices_decides_as_the_original, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_copy_begins_anew_when_something_is_read_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_copy_that_is_complete_follows_until_it_is_fed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_promoting_a_canary_knows_both_sides, setup, teardown),
         cmocka_unit_test_setup_teardown(test_promoting_a_full_canary_keeps_the_latest_of_both, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_size_keeps_the_latest, setup, teardown),

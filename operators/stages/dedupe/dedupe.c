@@ -41,7 +41,7 @@ struct dedupe_past { /* an older generation's window, on its way into the own on
 };
 
 struct dedupe_copy { /* of an original that goes on */
-    const struct dedupe_stage *from; /* NULL: none under way */
+    const struct dedupe_stage *from; /* NULL: none under way; a batch of one's own ends it */
     uint64_t next, edition;
 };
 
@@ -265,8 +265,10 @@ static uint64_t dedupe_state_version(const void *self)
 static int dedupe_move(struct dedupe_stage *stage, struct dedupe_stage *old, struct sl_err *err)
 {
     struct dedupe_past **last = &stage->past, *past;
+    bool fed = stage->window.count > 0 && stage->copy.from == NULL; /* else it holds nothing, or a part of what `old` does */
 
-    if (stage->window.count == 0 && stage->past == NULL && stage->window.max == old->window.max) {
+    stage->copy.from = NULL;
+    if (!fed && stage->past == NULL && stage->window.max == old->window.max) {
         struct window empty = stage->window;
         stage->window = old->window;
         old->window = empty;
@@ -313,10 +315,7 @@ static int dedupe_copy(struct dedupe_stage *stage, struct dedupe_stage *old)
             window_clear(&stage->window);
         *copy = (struct dedupe_copy){old, 0, old->window.edition};
     }
-    if (!dedupe_copy_slice(stage, &old->window))
-        return 1;
-    copy->from = NULL;
-    return 0;
+    return dedupe_copy_slice(stage, &old->window) ? 0 : 1;
 }
 
 static int dedupe_adopt(void *self, void *old_self, bool move, struct sl_err *err)
@@ -325,10 +324,7 @@ static int dedupe_adopt(void *self, void *old_self, bool move, struct sl_err *er
 
     assert(stage->magic == DEDUPE_MAGIC && old->magic == DEDUPE_MAGIC && stage != old);
     assert(stage->version == old->version);
-    if (!move)
-        return dedupe_copy(stage, old);
-    stage->copy.from = NULL;
-    return dedupe_move(stage, old, err);
+    return move ? dedupe_move(stage, old, err) : dedupe_copy(stage, old);
 }
 
 /* ---- records ---- */
@@ -407,6 +403,7 @@ static int dedupe_process(void *self, struct sl_view *view, struct sl_err *err)
     (void)err;
 
     assert(stage->magic == DEDUPE_MAGIC);
+    stage->copy.from = NULL;
     if (stage->past != NULL)
         dedupe_past_slice(stage);
     stage->partition_seed = dedupe_seed(view->batch->partition);
