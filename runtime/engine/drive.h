@@ -70,7 +70,8 @@ struct sl_plan *sl_slot_prepare(struct sl_slot *slot, const struct sl_slot_facts
 bool sl_plan_zones(struct sl_plan *plan, void (*done)(void *user, struct sl_plan *plan), void *user);
 const struct sl_err *sl_plan_zones_err(const struct sl_plan *plan);
 /* Slot thread, between two turns: live from the next batch on. *ret_old is what was: sl_plan_free it, on any thread, once the slot is
- * settled and nobody wants it back. Fails with nothing changed; but where a queue cannot be opened the slot stops. */
+ * settled and nobody wants it back. Fails with nothing changed. Where a queue cannot be opened it is put in all the same, and the
+ * slot stops with the reason: that is no refusal. */
 int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **ret_old, struct sl_err *err);
 /* Slot thread: no instance, and no job, of an earlier plan is left. */
 bool sl_slot_settled(const struct sl_slot *slot);

@@ -258,11 +258,17 @@ static int flush_add_offset(struct sl_slot *slot, const struct sl_partition *par
                             (int64_t)sl_slot_lowest(slot, partition->index, true, flush_sealed), metadata, (uint32_t)bytes);
 }
 
-static bool flush_moved(const struct sl_slot *slot, uint32_t p)
+/* Also where a sink has no mark yet, or none under its new name: the same commit may remove those of its old one, and a mark that is missing
+ * would then be taken for a sink that is new. */
+static bool flush_moved(struct sl_slot *slot, uint32_t p)
 {
-    for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (!flush_mark_eq(&slot->sinks[s].positions[p].sealed, &slot->sinks[s].positions[p].committed))
+    const struct sl_slot_source *source = sl_slot_source_of(slot, slot->partitions[p]);
+
+    for (uint32_t s = 0; s < slot->sinks_count; s++) {
+        const struct sl_position *position = &slot->sinks[s].positions[p];
+        if (!flush_mark_eq(&position->sealed, &position->committed) || (source->sinks[s] && position->unmarked))
             return true;
+    }
     return false;
 }
 

@@ -89,14 +89,26 @@ static int swap_row_make(struct sl_slot *slot, struct sl_slot_sink *sink, const 
     return 0;
 }
 
-/* A sink that is new to the topology begins where the topology is. */
+/* How far any sink has come: while one reads again, that is ahead of where the source stands. */
+static uint64_t swap_front(const struct sl_slot *slot, uint32_t p)
+{
+    uint64_t front = slot->partitions[p]->next;
+
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (!swap_row_is_free(&slot->sinks[s]) && slot->sinks[s].positions[p].taken.next > front)
+            front = slot->sinks[s].positions[p].taken.next;
+    return front;
+}
+
+/* A sink that is new to the topology begins where the topology is: not where another one reads again, since it may have been there before, under
+ * this name or the one it had, and have those records. */
 static void swap_row_begin(struct sl_slot *slot, struct sl_slot_sink *sink)
 {
     for (uint32_t p = 0; p < slot->partitions_cap; p++) {
         struct sl_mark at = {.last_offset = UINT64_MAX};
         if (slot->partitions[p] == NULL)
             continue;
-        at.next = slot->partitions[p]->next;
+        at.next = swap_front(slot, p);
         sink->positions[p] = (struct sl_position){at, at, at, at, UINT32_MAX, UINT32_MAX, false, true};
     }
 }
@@ -463,8 +475,8 @@ static int swap_sink(struct sl_slot *slot, struct sl_plan *plan, uint32_t c, str
         if (known != conf->name)
             swap_rename(slot, sink, &means->names[c]);
         for (uint32_t p = 0; back && p < slot->partitions_cap; p++)
-            if (slot->partitions[p] != NULL && sink->positions[p].taken.next < slot->partitions[p]->next)
-                sink->positions[p].taken.next = slot->partitions[p]->next;
+            if (slot->partitions[p] != NULL && sink->positions[p].taken.next < swap_front(slot, p))
+                sink->positions[p].taken.next = swap_front(slot, p);
     } else {
         sink = swap_row_add(slot, conf->name);
         if (sink == NULL)
@@ -562,6 +574,16 @@ static void swap_reach(const struct sl_node *node, bool *sinks)
     }
 }
 
+/* What a source that leaves still has is committed with the marks of the sinks that are there now: the source that comes after it begins at
+ * these, and one that is missing would be taken for a sink that is new. */
+static void swap_reach_leaving(struct sl_slot *slot)
+{
+    for (uint32_t i = 0; i < slot->sources_count; i++)
+        for (uint32_t j = 0; slot->sources[i].leaving && j < slot->sources_count; j++)
+            if (!slot->sources[j].leaving && slot->sources[j].component == slot->sources[i].component)
+                memcpy(slot->sources[i].sinks, slot->sources[j].sinks, SL_SLOT_SINKS_MAX * sizeof(*slot->sources[i].sinks));
+}
+
 /* Trees learn the rows of their sinks, sources their trees; letters that are replayed reach all that their sources do. */
 static void swap_trees(struct sl_slot *slot, struct sl_plan *plan)
 {
@@ -582,6 +604,7 @@ static void swap_trees(struct sl_slot *slot, struct sl_plan *plan)
             if (plan->topology->components[c].role == SL_PAST)
                 swap_reach(plan->trees[c], source->sinks);
     }
+    swap_reach_leaving(slot);
 }
 
 static void swap_plan(struct sl_slot *slot, struct sl_plan *plan)
@@ -681,17 +704,13 @@ int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **re
     slot->now_ns = slot->env.now_ns(slot->env.user);
     swap_plan(slot, plan);
     sl_plan_disown(old);
-    for (uint32_t c = 0; status == 0 && c < plan->components_count; c++)
-        if (plan->topology->components[c].role == SL_SINK && plan->fates[c] != SL_MERGE_KEPT)
-            status = swap_sink(slot, plan, c, &means, err);
+    for (uint32_t c = 0; c < plan->components_count; c++)
+        if (plan->topology->components[c].role == SL_SINK && plan->fates[c] != SL_MERGE_KEPT && swap_sink(slot, plan, c, &means, err) != 0)
+            status = -(int)err->code;
     swap_sinks_gone(slot, plan);
     swap_sources(slot, plan, &means);
     swap_means_fini(slot, plan, &means);
     slot->swaps++;
-    if (status != 0) { /* what is left: no memory, or the spool refuses a queue */
-        sl_slot_fail(slot, err);
-        return status;
-    }
     swap_trees(slot, plan);
     swap_states(slot, old, plan);
     swap_taps(slot, old, plan);
@@ -699,6 +718,8 @@ int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **re
     slot->faulted = false;
     *ret_old = old;
     slot->env.wake(slot->env.user);
+    if (status != 0) /* what is left: no memory, or the spool refuses a queue. The plan is in, and the slot's: this is no refusal */
+        sl_slot_fail(slot, err);
     return 0;
 }
 
