@@ -28,7 +28,7 @@ struct fake_engine {
     double share;
     bool paused, drained;
     const char *refuse; /* the step that is refused: prepare, promote, shadow, canary */
-    void (*at_promote)(struct fake_engine *fake);
+    void (*at_promote)(struct fake_engine *fake), (*at_prepare)(struct fake_engine *fake);
     struct sl_sides sides;
     struct sl_deploy_counts counts;
 };
@@ -80,6 +80,8 @@ static inline int fake_prepare(struct sl_host *host, struct sl_topology *from, u
 
     if (fake_fails(fake, "prepare", err) != 0)
         return -(int)err->code;
+    if (fake->at_prepare != NULL)
+        fake->at_prepare(fake);
     candidate = calloc(1, sizeof(*candidate));
     *candidate = (struct fake_candidate){from, number};
     fake->opened++;

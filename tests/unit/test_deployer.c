@@ -414,6 +414,53 @@ static void test_nothing_changes_while_it_is_held(void **state)
     process_free(&process);
 }
 
+/* What others ask for while a version is being opened, which may take long. */
+static struct process *opening;
+static int asked_while_opening;
+
+static void others_ask(struct fake_engine *fake)
+{
+    struct sl_deploy_request request = {file3, NULL, 0, NULL};
+    struct sl_who bob = {"bob", 1001};
+    struct sl_buf json = {0};
+
+    if (asked_while_opening++ > 0)
+        return;
+    assert_int_not_equal(sl_deployer_deploy(opening->deployer, &request, &bob, &json), 0);
+    assert_non_null(strstr(sl_buf_str(&json), "a generation is being opened (by anna); one deployment at a time"));
+    sl_buf_reset(&json);
+    assert_int_not_equal(sl_deployer_promote(opening->deployer, NULL, 1, SL_SPLIT_KEY, &bob, &json), 0);
+    assert_non_null(strstr(sl_buf_str(&json), "wait for it, or `sluice rollback orders`"));
+    sl_buf_reset(&json);
+    assert_int_not_equal(sl_deployer_pause(opening->deployer, NULL, true, &bob, &json), 0);
+    sl_buf_reset(&json);
+    assert_int_equal(sl_deployer_status(opening->deployer, NULL, &json), 0);
+    assert_non_null(strstr(sl_buf_str(&json), "\"doing\":\"a generation is being opened (by anna)\""));
+    sl_buf_reset(&json);
+    assert_int_equal(sl_deployer_rollback(opening->deployer, NULL, &bob, &json), 0);
+    assert_non_null(strstr(sl_buf_str(&json), "goes as soon as it is open"));
+    sl_buf_fini(&json);
+    assert_false(fake->paused);
+}
+
+static void test_others_are_answered_while_a_version_is_opened(void **state)
+{
+    struct process process;
+    (void)state;
+
+    process_make(&process, 1);
+    opening = &process;
+    assert_int_equal(process_begin(&process, file1), 0);
+    process.fake.at_prepare = others_ask;
+    assert_int_not_equal(deploy(&process, file2, "now"), 0);
+    assert_true(says(&process, "rolled back by bob while it was being opened"));
+    assert_int_equal(process.fake.opened, 0);
+    assert_int_equal(process.fake.live, 1);
+    assert_true(history_says(&process, "\"generation\":2,\"state\":\"failed\""));
+    assert_int_equal(deploy(&process, file2, "now"), 0);
+    process_free(&process);
+}
+
 /* ---- plans ---- */
 
 static void test_a_canary_walks_to_live(void **state)
@@ -825,6 +872,7 @@ int main(void)
         cmocka_unit_test(test_shadow_by_hand),
         cmocka_unit_test(test_pause_and_drain),
         cmocka_unit_test(test_nothing_changes_while_it_is_held),
+        cmocka_unit_test(test_others_are_answered_while_a_version_is_opened),
         cmocka_unit_test(test_a_disk_that_refuses_makes_the_plan_hold),
         cmocka_unit_test(test_a_canary_walks_to_live),
         cmocka_unit_test(test_a_worse_canary_is_out_within_a_turn),
