@@ -177,9 +177,11 @@ static void rollback_note(struct answer *answer, uint32_t number)
 {
     struct deployment *deployment = answer->deployment;
     struct sl_err ignored = {0}; /* it is no candidate any more; only the history would not say why */
-    char reason[128];
+    char reason[300];
 
     (void)snprintf(reason, sizeof(reason), "rolled back by %s", answer->who->text);
+    if (deployment->fault[0] != '\0')
+        (void)snprintf(reason, sizeof(reason), "%s", deployment->fault);
     (void)sl_generations_set(&deployment->generations, number, SL_GENERATION_FAILED, 0, deployment_unix_ms(deployment), reason, &ignored);
 }
 

@@ -81,6 +81,9 @@ static int deploy_claim(struct deploy *deploy)
         (void)sl_fail(&err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
                       "topology %s: %.250s; one deployment at a time: `sluice promote %s` makes it live, `sluice rollback %s` takes it out",
                       deployment->name, first, deployment->name, deployment->name);
+    else if (deployment->drained)
+        (void)sl_fail(&err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topology %s was drained and has ended; it begins again at the next start of the process",
+                      deployment->name);
     else if (deployment->closed != NULL)
         (void)sl_fail(&err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "topology %s: %s; nothing is changed until then", deployment->name,
                       deployment->closed);

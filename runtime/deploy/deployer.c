@@ -92,6 +92,7 @@ uint64_t sl_deployer_turn(struct sl_deployer *deployer)
 {
     uint64_t wanted_ns = UINT64_MAX;
 
+    deployer_guard(deployer);
     for (uint32_t i = 0; i < deployer->count; i++) {
         struct deployment *deployment = &deployer->items[i];
         uint64_t ns;
@@ -171,6 +172,9 @@ static int deployment_open(struct sl_deployer *deployer, struct deployment *depl
     if (item->fresh && sl_generations_set(&deployment->generations, item->number, SL_GENERATION_LIVE, 1, deployment_unix_ms(deployment), NULL, err) != 0)
         return sl_while(err, "topology %s", deployment->name);
     deployer->engine->number(deployer->settings.host, deployment->name, deployment->live);
+    if (deployer->engine->fallback != NULL)
+        deployer->engine->fallback(deployer->settings.host, deployment->name,
+                                   sl_generations_in(&deployment->generations, SL_GENERATION_PREVIOUS) != NULL);
     if (item->fresh) {
         struct sl_who who = {"start", -1};
         deployment_audit(deployment, &who, "start", deployment->live, "done", item->said[0] != '\0' ? item->said : "the first generation");
@@ -195,6 +199,8 @@ int sl_deployer_open(const struct sl_deployer_settings *settings, struct sl_star
     }
     for (uint32_t i = 0; status == 0 && i < start->count; i++)
         status = deployment_open(deployer, &deployer->items[i], &start->items[i], err);
+    if (status == 0)
+        status = deployer_guard_start(deployer, err);
     sl_start_fini(start, "the process did not start");
     if (status == 0)
         *ret_deployer = deployer;
@@ -239,6 +245,7 @@ struct sl_deployer *sl_deployer_close(struct sl_deployer *deployer)
 {
     if (deployer == NULL)
         return NULL;
+    deployer_guard_end(deployer);
     for (uint32_t i = 0; i < deployer->count; i++)
         deployment_close(&deployer->items[i]);
     deployer->audit = sl_audit_log_close(deployer->audit);

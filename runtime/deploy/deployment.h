@@ -45,6 +45,7 @@ struct deployment {
     bool may_cancel;   /* by a rollback: it goes once it is open */
     char doing_who[DEPLOYMENT_WHO], cancelled_by[DEPLOYMENT_WHO];
     struct deployment_owed owed;
+    char fault[300]; /* why the live one is being taken back by itself; empty: it is not */
 
     struct sl_candidate *candidate; /* NULL: none */
     uint32_t number;                /* its generation */
@@ -74,6 +75,10 @@ struct sl_deployer {
     struct sl_audit_log *audit;
     struct deployment *items;
     uint32_t count;
+    pthread_t guard; /* guard.c */
+    pthread_mutex_t guard_lock;
+    pthread_cond_t guard_woken;
+    bool has_guard, guard_ready, guard_over;
 };
 
 /* ---- deployer.c ---- */
@@ -81,6 +86,11 @@ struct deployment *deployment_find(struct sl_deployer *deployer, const char *top
 uint64_t deployment_now_ns(const struct deployment *deployment);
 int64_t deployment_unix_ms(const struct deployment *deployment);
 void deployment_wake(struct deployment *deployment); /* something is to be walked: the thread, if there are threads */
+
+/* ---- guard.c ---- */
+int deployer_guard_start(struct sl_deployer *deployer, struct sl_err *err);
+void deployer_guard_end(struct sl_deployer *deployer); /* no lock held */
+void deployer_guard(struct sl_deployer *deployer);     /* one look, no lock held */
 
 /* ---- say.c ---- */
 /* A line for those who watch, and for the log. end: as in deployer.h, or NULL. */

@@ -26,6 +26,10 @@ struct sl_deploy_engine {
     int (*differences)(struct sl_host *host, struct sl_candidate *candidate, struct sl_buf *json, struct sl_err *err);
     int (*pause)(struct sl_host *host, const char *topology, bool paused, struct sl_err *err);
     int (*drain)(struct sl_host *host, const char *topology, struct sl_err *err);
+    /* The live version cannot go on and waits for another; why: its words. */
+    bool (*fault)(struct sl_host *host, const char *topology, char *why, size_t bytes);
+    void (*fallback)(struct sl_host *host, const char *topology, bool there);
+    bool (*settle)(struct sl_host *host, const char *topology); /* frees what nobody uses any more */
     int (*counts)(struct sl_host *host, const char *topology, struct sl_deploy_counts *ret_counts);
 };
 

@@ -388,6 +388,8 @@ static void test_pause_and_drain(void **state)
     assert_int_equal(sl_deployer_drain(process.deployer, NULL, &anna, &process.json), 0);
     assert_true(process.fake.drained);
     assert_int_equal(process.fake.discards, 1);
+    assert_int_not_equal(deploy(&process, file3, NULL), 0);
+    assert_true(says(&process, "was drained and has ended"));
     assert_int_not_equal(sl_deployer_pause(process.deployer, "nobody", true, &anna, &process.json), 0);
     assert_true(says(&process, "no topology nobody runs here, but orders"));
     process_free(&process);
