@@ -95,7 +95,7 @@ static void sim_init(struct sim *sim)
         model.twice_permille = (uint32_t)sim_random(sim, 50);
     }
     model.empty_poll_permille = (uint32_t)sim_random(sim, 300);
-    sim->kind = sim_topology_of(sim_random(sim, 1 << 16), sim->settings.sick);
+    sim->kind = sim_topology_of(sim_random(sim, 1 << 16), &sim->settings);
     if (sim->kind->sick)
         sim_sick_begin(sim);
     sim->unix_base_ms = 1700000000000;
@@ -104,6 +104,8 @@ static void sim_init(struct sim *sim)
     sim->partitions = 1 + (uint32_t)sim_random(sim, 3);
     sim->processes_count = 1 + (uint32_t)sim_random(sim, SIM_PROCESSES_MAX);
     sim->slots = 1 + (uint32_t)sim_random(sim, SIM_SLOTS_MAX);
+    if (sim->kind->changes)
+        sim_versions_begin(sim);
     sim->records_goal = sim->settings.quick ? 150 : 100 + (uint32_t)sim_random(sim, 500);
     sl_model_topic(sim->model, "in", sim->partitions);
     sl_model_topic(sim->model, "out", 2);
@@ -207,6 +209,7 @@ void sim_run(const struct sim_settings *settings, struct sim_result *ret_result)
         sim_check_end(sim);
     for (uint32_t p = 0; p < sim->processes_count; p++)
         ret_result->commits += sim_process_commits(&sim->processes[p], &ret_result->rewinds);
+    ret_result->swaps = sim->swaps;
     ret_result->records = sim->records_count;
     ret_result->virtual_ms = sim->now_ns / SIM_MS;
     for (uint32_t p = 0; p < sim->processes_count; p++)

@@ -16,12 +16,13 @@ struct sim_settings {
     bool trace;  /* every fault, every log line of the slots, to stdout */
     bool quick;  /* fewer records */
     bool sick;   /* topologies with a queue before a back-end that falls ill */
+    bool generations; /* new versions of the topology are put in while it runs */
 };
 
 struct sim_result {
     bool fine;
     char why[1024]; /* not fine: the first law that was broken */
-    uint64_t steps, records, commits, crashes, restarts, stops, rewinds, virtual_ms;
+    uint64_t steps, records, commits, crashes, restarts, stops, rewinds, swaps, virtual_ms;
 };
 
 void sim_run(const struct sim_settings *settings, struct sim_result *ret_result);

@@ -91,10 +91,23 @@ static void check_topic(struct sim *sim)
 
 /* ---- walking a landing zone ---- */
 
+static const char *check_component(const struct sim *sim, uint32_t sink);
+
+/* The names and folders that a sink has had, over all versions; NULL: it has no other. */
+static const char *check_name(const struct sim *sim, uint32_t sink, uint32_t other)
+{
+    return other == 0 ? check_component(sim, sink) : sim->kind->sinks[sink].renamed;
+}
+
+static const char *check_dir(const struct sim *sim, uint32_t sink, uint32_t other)
+{
+    return other == 0 ? sim->kind->sinks[sink].dir : sim->kind->sinks[sink].moved;
+}
+
 struct check_walk {
     struct sim_process *process;
     uint32_t sink;
-    const char *component, *root;
+    const char *root;
     char path[700];
     bool read;
     int64_t last[SIM_PARTITIONS_MAX];
@@ -115,6 +128,7 @@ static int check_line(void *user, struct sl_slice line, struct sl_err *err)
         return 0;
     }
     struct sim_record *record = &sim->records[number];
+    sim_trace(sim, "%s: %u", walk->path, number);
     if (record->seen[walk->sink] < 255)
         record->seen[walk->sink]++;
     if (walk->last[record->partition] >= (int64_t)number &&
@@ -130,9 +144,13 @@ static void check_file(struct check_walk *walk)
     struct sim *sim = walk->process->sim;
     char name[1000];
     struct sl_err err;
-    (void)snprintf(name, sizeof(name), "%u/%s/%s", walk->process->index, walk->component, walk->path + strlen(walk->root) + 1);
+    bool named = false;
+    for (uint32_t n = 0; n < 2 && check_name(sim, walk->sink, n) != NULL; n++) {
+        (void)snprintf(name, sizeof(name), "%u/%s/%s", walk->process->index, check_name(sim, walk->sink, n), walk->path + strlen(walk->root) + 1);
+        named = named || check_name_find(sim, name);
+    }
     sim_trace(sim, "%s: %s", walk->process->node, walk->path);
-    if (!check_name_find(sim, name))
+    if (!named)
         sim_fail(sim, "%s: %s is visible, but no commit record names it", walk->process->node, walk->path);
     for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
         walk->last[p] = -1;
@@ -170,12 +188,11 @@ static const char *check_component(const struct sim *sim, uint32_t sink)
     return dead ? topology->components[topology->dead_letters].name : sim->kind->sinks[sink].name;
 }
 
-static void check_zone(struct sim_process *process, uint32_t sink, bool read)
+static void check_zone(struct sim_process *process, uint32_t sink, const char *dir, bool read)
 {
     char root[64];
-    struct check_walk walk = {.process = process, .sink = sink, .component = check_component(process->sim, sink), .read = read,
-                              .root = root};
-    (void)snprintf(root, sizeof(root), "%s/%s", SIM_DATA, process->sim->kind->sinks[sink].dir);
+    struct check_walk walk = {.process = process, .sink = sink, .read = read, .root = root};
+    (void)snprintf(root, sizeof(root), "%s/%s", SIM_DATA, dir);
     (void)snprintf(walk.path, sizeof(walk.path), "%s", root);
     check_walk_dir(&walk);
 }
@@ -186,8 +203,9 @@ static void check_zones(struct sim *sim, bool read)
         check_topic(sim);
     for (uint32_t p = 0; p < sim->processes_count; p++)
         for (uint32_t s = 0; s < sim->kind->sinks_count; s++)
-            if (sim->kind->sinks[s].dir != NULL)
-                check_zone(&sim->processes[p], s, read);
+            for (uint32_t d = 0; d < 2; d++)
+                if (check_dir(sim, s, d) != NULL)
+                    check_zone(&sim->processes[p], s, check_dir(sim, s, d), read);
 }
 
 void sim_check_names(struct sim *sim)
@@ -195,29 +213,34 @@ void sim_check_names(struct sim *sim)
     check_zones(sim, false);
 }
 
-/* The path of a committed name, "PROCESS/COMPONENT/FINAL", if it is one of this sink's. */
-static bool check_path(const struct sim *sim, const char *name, uint32_t sink, char *ret_path, size_t path_bytes)
+/* Whether a committed name, "PROCESS/COMPONENT/FINAL", is one of this sink's and not there, in none of its folders. */
+static bool check_is_absent(const struct sim *sim, const char *name, uint32_t sink)
 {
-    const char *component = check_component(sim, sink), *final = strchr(name, '/') + 1;
-    size_t bytes = strlen(component);
-    if (sim->kind->sinks[sink].dir == NULL || strncmp(final, component, bytes) != 0 || final[bytes] != '/')
-        return false;
-    (void)snprintf(ret_path, path_bytes, "%s/%s%s", SIM_DATA, sim->kind->sinks[sink].dir, final + bytes);
-    return true;
+    struct sl_fs *fs = sl_disk_fs(sim->processes[atoi(name)].disk);
+    const char *component, *final = strchr(name, '/') + 1;
+    struct sl_fs_stat found;
+    bool absent = false;
+    for (uint32_t n = 0; sim->kind->sinks[sink].dir != NULL && n < 2 && (component = check_name(sim, sink, n)) != NULL; n++) {
+        size_t bytes = strlen(component);
+        if (strncmp(final, component, bytes) != 0 || final[bytes] != '/')
+            continue;
+        absent = true;
+        for (uint32_t d = 0; absent && d < 2 && check_dir(sim, sink, d) != NULL; d++) {
+            char path[800];
+            (void)snprintf(path, sizeof(path), "%s/%s%s", SIM_DATA, check_dir(sim, sink, d), final + bytes);
+            absent = fs->stat(fs, path, &found) != 0;
+        }
+    }
+    return absent;
 }
 
 /* The first name that a commit record ever gave and that is not there; NULL: all are. */
 static const char *check_absent(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->names_count; i++)
-        for (uint32_t s = 0; s < sim->kind->sinks_count; s++) {
-            struct sim_process *process = &sim->processes[atoi(sim->names[i])];
-            struct sl_fs *fs = sl_disk_fs(process->disk);
-            struct sl_fs_stat found;
-            char path[800];
-            if (check_path(sim, sim->names[i], s, path, sizeof(path)) && fs->stat(fs, path, &found) != 0)
+        for (uint32_t s = 0; s < sim->kind->sinks_count; s++)
+            if (check_is_absent(sim, sim->names[i], s))
                 return sim->names[i];
-        }
     return NULL;
 }
 
@@ -261,17 +284,40 @@ static bool check_is_due(const struct sim_record *record, enum sim_due due)
     return false;
 }
 
+/* Whether it must be at the sink, and whether it may. */
+static bool check_must(const struct sim *sim, const struct sim_record *record, uint32_t sink)
+{
+    if (record->refused || !record->durable)
+        return false;
+    return sim->kind->changes ? sim_version_every(sim, record, sink) : check_is_due(record, sim->kind->sinks[sink].due);
+}
+
+static bool check_may(const struct sim *sim, const struct sim_record *record, uint32_t sink)
+{
+    if (record->refused)
+        return false;
+    return sim->kind->changes ? sim_version_some(sim, record, sink) : check_is_due(record, sim->kind->sinks[sink].due);
+}
+
+static uint32_t check_backend(const struct sim *sim)
+{
+    uint32_t sink = 0;
+    while (sink < sim->kind->sinks_count && !sim->kind->sinks[sink].backend)
+        sink++;
+    return sink;
+}
+
 static void check_count(struct sim *sim, uint32_t number, uint32_t sink)
 {
     const struct sim_record *record = &sim->records[number];
-    bool due = check_is_due(record, sim->kind->sinks[sink].due) && !record->refused;
-    uint32_t least = due && record->durable ? 1 : 0, most = due ? 1 : 0, seen = record->seen[sink];
-    bool useful = check_is_due(record, SIM_DUE_USEFUL) && !record->refused, letter = useful && sim_sick_refuses(sim, number);
+    uint32_t least = check_must(sim, record, sink), most = check_may(sim, record, sink), seen = record->seen[sink];
+    uint32_t backend = check_backend(sim);
     if (sim->kind->sinks[sink].backend) { /* under one key, so however often it came, it is there once */
         least = sim_sick_keeps(sim, number) ? least : 0;
-        most = due && sim_sick_keeps(sim, number) ? 255 : 0;
-    } else if (sim->kind->sinks[sink].due == SIM_DUE_INVALID && letter) { /* keyed by its origin too (rule J3) */
-        least = record->durable ? 1 : 0;
+        most = most > 0 && sim_sick_keeps(sim, number) ? 255 : 0;
+    } else if (sim->kind->sinks[sink].due == SIM_DUE_INVALID && backend < sim->kind->sinks_count && sim_sick_refuses(sim, number) &&
+               check_may(sim, record, backend)) { /* a letter, keyed by its origin too (rule J3) */
+        least = check_must(sim, record, backend);
         most = 255;
     }
     if (seen < least)
@@ -377,8 +423,7 @@ static bool check_delivered(const struct sim *sim)
 {
     for (uint32_t s = 0; s < sim->kind->sinks_count; s++)
         for (uint32_t i = 0; sim->kind->sinks[s].backend && i < sim->records_count; i++)
-            if (sim->records[i].durable && !sim->records[i].refused && check_is_due(&sim->records[i], sim->kind->sinks[s].due) &&
-                sim_sick_keeps(sim, i) && sim->records[i].seen[s] == 0)
+            if (check_must(sim, &sim->records[i], s) && sim_sick_keeps(sim, i) && sim->records[i].seen[s] == 0)
                 return false;
     return true;
 }
@@ -407,5 +452,8 @@ bool sim_check_all_committed(struct sim *sim)
     for (uint32_t p = 0; p < sim->processes_count; p++)
         if (!sim->processes[p].up || sim->now_ns < sim->processes[p].stopped_until_ns)
             return false; /* it may have files to give their names */
+    for (uint32_t p = 0; p < sim->processes_count; p++)
+        if (sim->kind->changes && !sim_deploy_is_over(&sim->processes[p]))
+            return false;
     return check_delivered(sim) && check_queues_empty(sim) && (sim->kind->kafka ? check_committed_kafka(sim) : check_committed_spool(sim)) && sim_check_absent(sim) == NULL;
 }

@@ -20,9 +20,10 @@ enum {
     SIM_SLOTS_MAX = 2,
     SIM_PARTITIONS_MAX = 4,
     SIM_RECORDS_MAX = 4000,
-    SIM_SINKS_MAX = 4,
+    SIM_SINKS_MAX = 5,
     SIM_NAMES_MAX = 8192,
     SIM_FAULTS_MAX = 20,
+    SIM_VERSIONS_MAX = 48, /* bits of sim_record.versions */
 };
 
 #define SIM_MS 1000000ull
@@ -37,18 +38,32 @@ struct sim_sink {
     const char *topic;
     enum sim_due due;
     bool backend; /* sim_sick.c; dir and topic NULL */
+    const char *renamed, *moved; /* what versions of the topology may call it, and where its files may go, too; NULL: nothing */
 };
 
 struct sim_topology { /* a kind of world */
     const char *name, *text;
     bool kafka, sick; /* sick: with a back-end that falls ill, before it a queue */
     bool sick_drops;  /* what it refuses is dropped, else a dead letter */
+    bool changes;     /* its versions are made as the run goes (sim_version.c) */
     struct sim_sink sinks[SIM_SINKS_MAX];
     uint32_t sinks_count;
     struct sl_topology *topology;
 };
 
+/* One version of the topology: what is told in it of each sink, by index into the kind's sinks. */
+struct sim_version {
+    uint32_t drops;  /* which records the filter takes away: by their level */
+    uint32_t source; /* settings of the source */
+    bool has[SIM_SINKS_MAX], renamed[SIM_SINKS_MAX], moved[SIM_SINKS_MAX];
+    bool was[SIM_SINKS_MAX]; /* it says what the sink was called before */
+    uint32_t settings[SIM_SINKS_MAX];
+};
+
 struct sim_record {
+    uint64_t versions, offset; /* versions: those that may have decided what becomes of it, as bits */
+    bool placed;               /* its offset is known */
+    bool settled;              /* committed by all sinks: no later version decides about it */
     uint32_t process, partition; /* process: whose spool; 0 with Kafka */
     bool valid, debug;
     bool asked, refused, durable; /* spool: appended; the answer; Kafka: durable at once */
@@ -67,6 +82,8 @@ struct sim_slot {
     uint64_t job_at_ns;
 };
 
+struct sim_life; /* a version in a process: sim_deploy.c */
+
 struct sim_process {
     struct sim *sim;
     uint32_t index;
@@ -81,8 +98,11 @@ struct sim_process {
     struct sl_spool *spool;
     uint64_t spool_at_ns;
     struct sl_shared shared;
-    struct sl_api apis[16];
-    void *component_shared[16];
+    struct sim_life *live, *candidate, *lives; /* lives: all, the newest first */
+    uint32_t version, before;                  /* version: the row that is live on its disk; before: the one that was */
+    uint32_t swapping;                         /* slots that the candidate is in */
+    bool row_first;                            /* else the row is written after the swap */
+    uint64_t deploy_at_ns;
     uint64_t flush_number;
     struct sim_slot slots[SIM_SLOTS_MAX];
     uint32_t slots_count;
@@ -118,6 +138,10 @@ struct sim {
     uint64_t hangs_until_ns; /* it answers nothing */
     uint64_t commits_read; /* of the commit topic, by sim_check_commits */
     struct sim_wait *waits;
+    struct sim_version versions[SIM_VERSIONS_MAX];
+    uint32_t versions_count;
+    uint64_t swaps, maybe_duplicated, rewinds; /* of slots that are no more, too */
+    bool disturbed; /* something happened after which an acknowledging sink may be given records again */
     char *names[SIM_NAMES_MAX]; /* "PROCESS/SINK/FINAL" of every flush entry ever committed */
     uint32_t names_count;
     bool failed;
@@ -143,7 +167,32 @@ void sim_faults(struct sim *sim);
 void sim_faults_end(struct sim *sim);
 
 /* sim_topology.c */
-const struct sim_topology *sim_topology_of(uint64_t lot, bool sick);
+const struct sim_topology *sim_topology_of(uint64_t lot, const struct sim_settings *settings);
+/* As the loader makes it of this text, or NULL with the problems on stderr. */
+struct sl_topology *sim_topology_parse(const char *name, const char *text);
+
+/* sim_version.c */
+void sim_versions_begin(struct sim *sim);
+/* Makes another version out of one; its number. SIM_VERSIONS_MAX: no room. */
+uint32_t sim_version_make(struct sim *sim, uint32_t from);
+bool sim_version_follows(const struct sim *sim, uint32_t number, uint32_t live);
+struct sl_topology *sim_version_load(struct sim *sim, uint32_t number);
+/* What some and what every version that may have decided about the record say of it at a sink. */
+bool sim_version_some(const struct sim *sim, const struct sim_record *record, uint32_t sink);
+bool sim_version_every(const struct sim *sim, const struct sim_record *record, uint32_t sink);
+/* The version begins to decide, in this process. */
+void sim_version_live(struct sim_process *process, uint32_t number);
+uint64_t sim_versions_of(const struct sim *sim, uint32_t process);
+
+/* sim_deploy.c */
+/* The version that the process starts with. 0 or err. */
+int sim_lives_open(struct sim_process *process, struct sl_err *err);
+void sim_lives_close(struct sim_process *process); /* once no slot is there */
+/* Bits of the versions that may decide in this process now. */
+uint64_t sim_lives_versions(const struct sim_process *process);
+void sim_deploy(struct sim_process *process);
+uint64_t sim_deploy_due(const struct sim_process *process);
+bool sim_deploy_is_over(const struct sim_process *process); /* nothing of an earlier version is left */
 
 /* sim_sick.c */
 extern const struct sl_sink_kind sim_sink_sick;
@@ -153,6 +202,8 @@ bool sim_sick_refuses(const struct sim *sim, uint32_t number);
 bool sim_sick_keeps(const struct sim *sim, uint32_t number);
 
 /* sim_process.c */
+int sim_process_share(struct sim_process *process, const struct sl_topology *topology, uint32_t index, struct sl_api *api, void **ret_shared,
+                      struct sl_err *err);
 void sim_process_init(struct sim *sim, uint32_t index);
 void sim_process_fini(struct sim_process *process);
 void sim_process_start(struct sim_process *process);

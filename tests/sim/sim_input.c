@@ -15,6 +15,7 @@ static uint32_t input_make(struct sim *sim, uint32_t process, uint32_t partition
     struct sim_record *record = &sim->records[number];
     long long unix_s = (long long)(sim->unix_base_ms / 1000 + (int64_t)(sim->now_ns / SIM_S));
     *record = (struct sim_record){.process = process, .partition = partition, .asked = true};
+    record->versions = sim_versions_of(sim, process);
     record->valid = !sim_lot(sim, 60);
     record->debug = sim_lot(sim, 300);
     if (record->valid)
@@ -29,13 +30,14 @@ static void input_answer(struct sl_spool_wait *base, int status, uint64_t first_
 {
     struct sim_wait *wait = (struct sim_wait *)base;
     struct sim_process *process = wait->process;
-    (void)first_offset;
     (void)err;
     wait->answered = true;
     if (process->dead || wait->start != process->starts)
         return; /* nobody is there to hear it */
     for (uint32_t i = 0; i < wait->count; i++) {
         process->sim->records[wait->first + i].durable = status == 0;
+        process->sim->records[wait->first + i].placed = status == 0;
+        process->sim->records[wait->first + i].offset = first_offset + i;
         process->sim->records[wait->first + i].refused = false;
     }
 }
@@ -79,8 +81,10 @@ static void input_kafka(struct sim *sim)
                                              .payload = sl_slice_of(payloads[i])};
         sim->records[number].durable = !transaction || commit;
         sim->records[number].refused = transaction && !commit;
-        if (!transaction)
-            (void)sl_model_append(sim->model, &records[i]);
+        if (transaction)
+            continue;
+        sim->records[number].offset = sl_model_append(sim->model, &records[i]);
+        sim->records[number].placed = true;
     }
     if (transaction)
         sl_model_append_transaction(sim->model, records, count, commit);

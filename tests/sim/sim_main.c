@@ -8,11 +8,11 @@
 #include "tests/sim/sim.h"
 
 static struct sim_result main_sum;
-static bool main_sick;
+static bool main_sick, main_generations;
 
 static int main_one(uint64_t seed, bool trace)
 {
-    struct sim_settings settings = {.seed = seed, .trace = trace, .sick = main_sick};
+    struct sim_settings settings = {.seed = seed, .trace = trace, .sick = main_sick, .generations = main_generations};
     struct sim_result result;
     sim_run(&settings, &result);
     main_sum.steps += result.steps;
@@ -20,6 +20,7 @@ static int main_one(uint64_t seed, bool trace)
     main_sum.crashes += result.crashes;
     main_sum.commits += result.commits;
     main_sum.stops += result.stops;
+    main_sum.swaps += result.swaps;
     if (result.fine)
         return 0;
     (void)printf("seed %llu: %s\n", (unsigned long long)seed, result.why);
@@ -56,8 +57,9 @@ static int main_file(const char *path)
 
 static int main_usage(void)
 {
-    (void)fprintf(stderr, "usage: sim [--sick] --seed N | --seeds FROM COUNT | --file PATH\n"
+    (void)fprintf(stderr, "usage: sim [--sick | --generations] --seed N | --seeds FROM COUNT | --file PATH\n"
                           "  --sick               with a queue before a back-end that falls ill\n"
+                          "  --generations        new versions of the topology are put in while it runs\n"
                           "  --seed N             one seed with its trace\n"
                           "  --seeds FROM COUNT   COUNT seeds; FROM \"env\" takes SLUICE_SEED, else 1\n"
                           "  --file PATH          the seeds in a file, one a line\n");
@@ -75,8 +77,9 @@ static uint64_t main_from(const char *text)
 int main(int argc, char **argv)
 {
     int broken;
-    if (argc > 1 && strcmp(argv[1], "--sick") == 0) {
-        main_sick = true;
+    main_sick = argc > 1 && strcmp(argv[1], "--sick") == 0;
+    main_generations = argc > 1 && strcmp(argv[1], "--generations") == 0;
+    if (main_sick || main_generations) {
         argc--;
         argv++;
     }
@@ -91,8 +94,9 @@ int main(int argc, char **argv)
     else
         return main_usage();
     sim_topologies_free();
-    (void)printf("%llu steps, %llu records, %llu crashes, %llu stops: %d seeds broke a law\n",
+    (void)printf("%llu steps, %llu records, %llu crashes, %llu stops, %llu swaps: %d seeds broke a law\n",
                  (unsigned long long)main_sum.steps, (unsigned long long)main_sum.records,
-                 (unsigned long long)main_sum.crashes, (unsigned long long)main_sum.stops, broken);
+                 (unsigned long long)main_sum.crashes, (unsigned long long)main_sum.stops, (unsigned long long)main_sum.swaps,
+                 broken);
     return broken == 0 ? 0 : 1;
 }

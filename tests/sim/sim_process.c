@@ -9,7 +9,7 @@
 #include "runtime/store/commit_log.h"
 #include "tests/sim/sim_inner.h"
 
-enum { PROCESS_ACTIONS = 3 * SIM_SLOTS_MAX + 1 };
+enum { PROCESS_ACTIONS = 3 * SIM_SLOTS_MAX + 2 };
 
 /* Asked before every operation on the log; the disk counts its own. */
 static int process_operation(void *user, const char *what)
@@ -146,12 +146,11 @@ static int process_open_spool(struct sim_process *process, struct sl_err *err)
     return sim->kind->kafka ? 0 : sl_spool_topic(process->spool, "input", sim->partitions, &topic, err);
 }
 
-static int process_share(struct sim_process *process, uint32_t index, struct sl_err *err)
+int sim_process_share(struct sim_process *process, const struct sl_topology *topology, uint32_t index, struct sl_api *api, void **ret_shared,
+                      struct sl_err *err)
 {
-    const struct sl_topology *topology = process->sim->kind->topology;
     const struct sl_component *conf = &topology->components[index];
-    struct sl_api *api = &process->apis[index];
-    process->component_shared[index] = NULL;
+    *ret_shared = NULL;
     if (conf->head->share == NULL)
         return 0;
     *api = (struct sl_api){
@@ -174,7 +173,7 @@ static int process_share(struct sim_process *process, uint32_t index, struct sl_
         .max_record_bytes = 1 << 20,
         .spool = process->spool,
     };
-    return conf->head->share(api, conf->config, &process->component_shared[index], err);
+    return conf->head->share(api, conf->config, ret_shared, err);
 }
 
 static int process_open_slot(struct sim_process *process, uint32_t index, struct sl_err *err)
@@ -200,14 +199,12 @@ static int process_open_slot(struct sim_process *process, uint32_t index, struct
 
 static int process_open(struct sim_process *process, struct sl_err *err)
 {
-    const struct sl_topology *topology = process->sim->kind->topology;
     if (sl_data_dir_open(process_fs(process), SIM_DATA, &process->data_dir, err) != 0)
         return -(int)err->code;
     if (sl_fs_mkdirs(process_fs(process), SIM_DATA "/topologies/sim", 0755) != 0)
         return sl_fail(err, SL_E_IO, SL_REMEDY_RETRY, 0, "mkdirs");
     process->flush_number = 0;
     process->shared = (struct sl_shared){
-        .topology = topology,
         .node = process->node,
         .data_dir = SIM_DATA,
         .epoch = process->data_dir.epoch,
@@ -215,30 +212,30 @@ static int process_open(struct sim_process *process, struct sl_err *err)
         .memory_bytes = 64 << 20,
         .max_record_bytes = 1 << 20,
         .flush_number = &process->flush_number,
-        .component_shared = process->component_shared,
     };
     if (process_open_spool(process, err) != 0)
         return sl_while(err, "spool");
     process->shared.spool = process->spool;
     if (sl_commit_log_open(process_fs(process), SIM_DATA "/topologies/sim/commit.log", &process->shared.commit_log, err) != 0)
         return -(int)err->code;
-    for (uint32_t c = 0; c < topology->components_count; c++)
-        if (process_share(process, c, err) != 0)
-            return -(int)err->code;
+    if (sim_lives_open(process, err) != 0)
+        return -(int)err->code;
     for (uint32_t s = 0; s < process->slots_count; s++)
         if (process_open_slot(process, s, err) != 0)
             return -(int)err->code;
     return 0;
 }
 
-static void process_unshare(struct sim_process *process)
+/* Its counters end with it. */
+static void process_count(struct sim_process *process, struct sim_slot *slot)
 {
-    const struct sl_topology *topology = process->sim->kind->topology;
-    for (uint32_t c = 0; c < topology->components_count; c++) {
-        if (process->component_shared[c] != NULL && topology->components[c].head->unshare != NULL)
-            topology->components[c].head->unshare(process->component_shared[c]);
-        process->component_shared[c] = NULL;
-    }
+    struct sl_slot_status status;
+    if (slot->slot == NULL || sl_slot_status(slot->slot, &status) != 0)
+        return;
+    process->sim->maybe_duplicated += status.maybe_duplicated;
+    process->sim->swaps += status.swaps;
+    process->sim->rewinds += status.rewinds;
+    sl_slot_status_fini(&status);
 }
 
 /* Frees all objects, as the process leaves them; jobs that have not run never do. */
@@ -246,10 +243,11 @@ static void process_close(struct sim_process *process)
 {
     for (uint32_t s = 0; s < process->slots_count; s++) {
         struct sim_slot *slot = &process->slots[s];
+        process_count(process, slot);
         slot->slot = sl_slot_free(slot->slot);
         slot->jobs = slot->ran = NULL;
     }
-    process_unshare(process);
+    sim_lives_close(process);
     process->shared.commit_log = sl_commit_log_close(process->shared.commit_log);
     if (process->spool != NULL)
         process->spool = sl_spool_close(process->spool);
@@ -264,6 +262,7 @@ void sim_process_kill(struct sim_process *process, bool power)
     sim_trace(process->sim, "%s ends%s", process->node, power ? ", and its machine" : "");
     process->dead = true;
     process->sim->result->crashes++;
+    process->sim->disturbed = true;
     sl_model_client_kill(process->client);
     sl_disk_crash_after(process->disk, 0);
     process_close(process);
@@ -395,6 +394,11 @@ static void process_spool_turn(struct sim_slot *slot)
     process->spool_at_ns = wait_ns > 3600 * SIM_S ? UINT64_MAX : process->sim->now_ns + wait_ns;
 }
 
+static void process_deploy(struct sim_slot *slot)
+{
+    sim_deploy(slot->process);
+}
+
 struct process_action {
     void (*act)(struct sim_slot *slot);
     struct sim_slot *slot;
@@ -413,6 +417,8 @@ static uint32_t process_actions(struct sim_process *process, struct process_acti
         if (slot->ran != NULL)
             actions[count++] = (struct process_action){process_job_done, slot};
     }
+    if (now_ns >= sim_deploy_due(process))
+        actions[count++] = (struct process_action){process_deploy, &process->slots[0]};
     if (now_ns >= process->spool_at_ns)
         actions[count++] = (struct process_action){process_spool_turn, &process->slots[0]};
     return count;
@@ -469,6 +475,7 @@ uint64_t sim_process_due(const struct sim_process *process)
     uint64_t due_ns = process->spool_at_ns;
     if (!process->up)
         return process->start_at_ns;
+    due_ns = process_min(due_ns, sim_deploy_due(process));
     for (uint32_t s = 0; s < process->slots_count; s++) {
         const struct sim_slot *slot = &process->slots[s];
         due_ns = process_min(due_ns, slot->woken || slot->ran != NULL ? 0 : slot->due_ns);

@@ -161,6 +161,7 @@ static void sick_answer(struct sick_sink *sink, const struct sick_held *held)
     (void)sl_fail(&err, SL_E_BROKER, SL_REMEDY_RETRY, 0, "the back-end did not say");
     if (sick_refuses(held->number)) {
         (void)sl_fail(&err, SL_E_FORMAT, SL_REMEDY_DEADLETTER, 0, "the back-end refuses it");
+        sim_trace(sick_world, "%s: the back-end refuses record %u", sink->api->node, held->number);
         sl_slot_refused(sink->slot, sink, &held->refused, &err);
         return;
     }

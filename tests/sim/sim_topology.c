@@ -121,24 +121,62 @@ static const struct sl_registry *topology_registry(void)
 
 enum { SIM_TOPOLOGIES = sizeof(sim_topologies) / sizeof(sim_topologies[0]) };
 
-static int topology_load(struct sim_topology *kind)
+/* Of which versions are made as a run goes: sim_version.c. */
+static struct sim_topology sim_topologies_changing[] = {
+    {.name = "spool, version by version",
+     .text = "name: sim\n"
+             "sources:\n"
+             "  in: { type: spool, topic: input }\n" SIM_MIDDLE "sinks:\n" SIM_FILES SIM_END,
+     .sick = true,
+     .changes = true,
+     .sinks = {{"landing", "landing", NULL, SIM_DUE_VALID, false, "landed", "moved-landing"},
+               {"part", "part", NULL, SIM_DUE_USEFUL, false, "piece", "moved-part"},
+               {"dead_letters", "dead", NULL, SIM_DUE_INVALID, false, NULL, "moved-dead"},
+               {"sick", NULL, NULL, SIM_DUE_USEFUL, true, "ill", NULL}},
+     .sinks_count = 4},
+    {.name = "kafka, version by version",
+     .text = "name: sim\n"
+             "sources:\n"
+             "  in: { type: kafka, brokers: [\"sim:9092\"], topics: [\"in\"], group: g }\n" SIM_MIDDLE "sinks:\n" SIM_FILES SIM_END,
+     .kafka = true,
+     .sick = true,
+     .changes = true,
+     .sinks = {{"landing", "landing", NULL, SIM_DUE_VALID, false, "landed", "moved-landing"},
+               {"part", "part", NULL, SIM_DUE_USEFUL, false, "piece", "moved-part"},
+               {"dead_letters", "dead", NULL, SIM_DUE_INVALID, false, NULL, "moved-dead"},
+               {"sick", NULL, NULL, SIM_DUE_USEFUL, true, "ill", NULL},
+               {"out", NULL, "out", SIM_DUE_USEFUL, false, "outer", NULL}},
+     .sinks_count = 5},
+};
+
+enum { SIM_TOPOLOGIES_CHANGING = sizeof(sim_topologies_changing) / sizeof(sim_topologies_changing[0]) };
+
+struct sl_topology *sim_topology_parse(const char *name, const char *text)
 {
     char path[] = "/tmp/sl-sim-XXXXXX.yaml";
+    struct sl_topology *topology = NULL;
     struct sl_diags diags;
-    int status = -1, fd = mkstemps(path, 5);
-    if (fd < 0 || write(fd, kind->text, strlen(kind->text)) != (ssize_t)strlen(kind->text))
+    int fd = mkstemps(path, 5);
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
         goto out;
     sl_diags_init(&diags);
-    status = sl_topology_load(path, topology_registry(), NULL, &diags, &kind->topology);
-    for (uint32_t i = 0; i < diags.count; i++)
-        (void)fprintf(stderr, "%s:%u:%u: %s (%s)\n", kind->name, diags.items[i].line, diags.items[i].column, diags.items[i].text,
+    if (sl_topology_load(path, topology_registry(), NULL, &diags, &topology) != 0)
+        topology = NULL;
+    for (uint32_t i = 0; i < diags.count && topology == NULL; i++)
+        (void)fprintf(stderr, "%s:%u:%u: %s (%s)\n", name, diags.items[i].line, diags.items[i].column, diags.items[i].text,
                       diags.items[i].remedy != NULL ? diags.items[i].remedy : "");
     sl_diags_fini(&diags);
 out:
     if (fd >= 0)
         (void)close(fd);
     (void)unlink(path);
-    return status;
+    return topology;
+}
+
+static int topology_load(struct sim_topology *kind)
+{
+    kind->topology = sim_topology_parse(kind->name, kind->text);
+    return kind->topology != NULL ? 0 : -1;
 }
 
 int sim_topologies_load(void)
@@ -148,6 +186,8 @@ int sim_topologies_load(void)
         status = topology_load(&sim_topologies[i]);
     for (size_t i = 0; i < SIM_TOPOLOGIES_SICK && status == 0; i++)
         status = topology_load(&sim_topologies_sick[i]);
+    for (size_t i = 0; i < SIM_TOPOLOGIES_CHANGING && status == 0; i++)
+        status = topology_load(&sim_topologies_changing[i]);
     return status;
 }
 
@@ -157,11 +197,15 @@ void sim_topologies_free(void)
         sim_topologies[i].topology = sl_topology_free(sim_topologies[i].topology);
     for (size_t i = 0; i < SIM_TOPOLOGIES_SICK; i++)
         sim_topologies_sick[i].topology = sl_topology_free(sim_topologies_sick[i].topology);
+    for (size_t i = 0; i < SIM_TOPOLOGIES_CHANGING; i++)
+        sim_topologies_changing[i].topology = sl_topology_free(sim_topologies_changing[i].topology);
 }
 
-const struct sim_topology *sim_topology_of(uint64_t lot, bool sick)
+const struct sim_topology *sim_topology_of(uint64_t lot, const struct sim_settings *settings)
 {
-    if (sick)
+    if (settings->generations)
+        return &sim_topologies_changing[lot % SIM_TOPOLOGIES_CHANGING];
+    if (settings->sick)
         return &sim_topologies_sick[lot % SIM_TOPOLOGIES_SICK];
     return &sim_topologies[lot % SIM_TOPOLOGIES];
 }
