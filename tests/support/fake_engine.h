@@ -189,8 +189,10 @@ static inline int fake_counts(struct sl_host *host, const char *topology, struct
     return 0;
 }
 
-static const struct sl_deploy_engine fake_engine_table = {fake_prepare, fake_promote, fake_discard, fake_number, fake_shadow, fake_canary,
-                                                          fake_sides, fake_differences, fake_pause, fake_drain, fake_counts};
+static const struct sl_deploy_engine fake_engine_table = {
+    .prepare = fake_prepare, .promote = fake_promote, .discard = fake_discard, .number = fake_number, .shadow = fake_shadow,
+    .canary = fake_canary, .sides = fake_sides, .differences = fake_differences, .pause = fake_pause, .drain = fake_drain, .counts = fake_counts,
+};
 
 /* ---- files ---- */
 
