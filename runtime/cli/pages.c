@@ -213,7 +213,7 @@ int sl_pages_status(struct sl_host *host, const struct sl_process_config *proces
 /* ---- metrics ---- */
 
 enum { ROW_RECORDS, ROW_BYTES, ROW_READ, ROW_COMMITS, ROW_FAILURES, ROW_REWINDS, ROW_GAPS, ROW_LAG_RECORDS, ROW_LAG_SECONDS,
-       ROW_HELD, ROW_UP, ROW_QUEUE_RECORDS, ROW_QUEUE_BYTES, ROW_QUEUE_OLDEST, ROW_QUEUE_LOST, ROW_REQUEST_SECONDS, ROW_SPOOL_BYTES, ROW_SPOOL_DAMAGED, ROW_SPOOL_REFUSED, ROW_UPTIME };
+       ROW_HELD, ROW_UP, ROW_QUEUE_RECORDS, ROW_QUEUE_BYTES, ROW_QUEUE_OLDEST, ROW_QUEUE_LOST, ROW_REQUEST_SECONDS, ROW_SPOOL_BYTES, ROW_SPOOL_DAMAGED, ROW_SPOOL_REFUSED, ROW_GENERATION, ROW_UPTIME };
 
 static const struct sl_metric_row pages_rows[] = {
     [ROW_RECORDS] = {"sluice_records_total", SL_METRIC_COUNTER, "Records by what became of them at a sink.",
@@ -244,6 +244,8 @@ static const struct sl_metric_row pages_rows[] = {
     [ROW_SPOOL_DAMAGED] = {"sluice_spool_damaged_bytes", SL_METRIC_GAUGE, "Bytes of the spool that were skipped as damaged.", {NULL}},
     [ROW_SPOOL_REFUSED] = {"sluice_spool_refused_appends_total", SL_METRIC_COUNTER, "Appends refused because the spool was full.",
                            {NULL}},
+    [ROW_GENERATION] = {"sluice_generation_info", SL_METRIC_GAUGE, "1 for the live generation of a topology and for the one that is being deployed.",
+                        {"topology", "generation", "state"}},
     [ROW_UPTIME] = {"sluice_uptime_seconds", SL_METRIC_GAUGE, "Seconds since the process started.", {NULL}},
     {NULL, SL_METRIC_GAUGE, NULL, {NULL}},
 };
@@ -352,8 +354,9 @@ static void pages_metric_process(struct sl_metrics *metrics, struct sl_host *hos
     sl_metrics_f64(metrics, &pages_rows[ROW_UPTIME], NULL, (double)(sl_clock_now_ns() - started_ns) / 1e9);
 }
 
-int sl_pages_metrics(struct sl_host *host, uint64_t started_ns, struct sl_buf *text)
+int sl_pages_metrics(struct sl_host *host, struct sl_deployer *deployer, uint64_t started_ns, struct sl_buf *text)
 {
+    struct sl_answer generations;
     struct sl_metrics metrics = {.buf = text};
     struct sl_host_topology *items;
     uint32_t count = sl_host_topologies_count(host);
@@ -375,6 +378,9 @@ int sl_pages_metrics(struct sl_host *host, uint64_t started_ns, struct sl_buf *t
     }
     pages_metric_queues(&metrics, items, count);
     sl_pages_metric_components(&metrics, items, count, &pages_rows[ROW_REQUEST_SECONDS]);
+    sl_pages_generations_read(deployer, &generations);
+    sl_pages_generations_metric(&metrics, &pages_rows[ROW_GENERATION], &generations);
+    sl_answer_fini(&generations);
     pages_metric_process(&metrics, host, started_ns);
     sl_host_view_fini(host, items);
     return sl_buf_failed(text) ? -1 : 0;

@@ -15,7 +15,7 @@ struct sl_deployer;
 /* Both: 0, or -1 (no memory). started_ns: monotonic. deployer: NULL where nothing is deployed. */
 int sl_pages_status(struct sl_host *host, const struct sl_process_config *process, struct sl_deployer *deployer, uint64_t started_ns,
                     struct sl_buf *json);
-int sl_pages_metrics(struct sl_host *host, uint64_t started_ns, struct sl_buf *text);
+int sl_pages_metrics(struct sl_host *host, struct sl_deployer *deployer, uint64_t started_ns, struct sl_buf *text);
 /* Tables for a person: by sink, estimates against true counts by level, whether the ledger balances. Returns true if it does. */
 bool sl_pages_summary(struct sl_host *host, const struct sl_cli *cli, FILE *out, uint64_t elapsed_ns);
 /* Is every row's `in` the sum of its fates? */
@@ -36,5 +36,8 @@ const char *sl_level_text(uint8_t level);
 void sl_pages_generations_read(struct sl_deployer *deployer, struct sl_answer *ret_answer);
 void sl_pages_generations_write(struct sl_json_out *out, const struct sl_answer *answer, const char *topology);
 bool sl_pages_generations_paused(const struct sl_answer *answer, const char *topology);
+struct sl_metrics;
+struct sl_metric_row;
+void sl_pages_generations_metric(struct sl_metrics *metrics, const struct sl_metric_row *row, const struct sl_answer *answer);
 
 #endif

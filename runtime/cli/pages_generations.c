@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/cli/pages.h"
+#include "runtime/control/metrics.h"
 #include "runtime/deploy/deployer.h"
 
 void sl_pages_generations_read(struct sl_deployer *deployer, struct sl_answer *ret_answer)
@@ -83,4 +84,19 @@ void sl_pages_generations_write(struct sl_json_out *out, const struct sl_answer 
     generations_live(out, deployment);
     if (sl_answer_text(deployment, "doing") != NULL)
         generations_candidate(out, deployment);
+}
+
+void sl_pages_generations_metric(struct sl_metrics *metrics, const struct sl_metric_row *row, const struct sl_answer *answer)
+{
+    const struct sl_yaml *list = sl_answer_list(answer->root, "deployments");
+
+    sl_metrics_family(metrics, row);
+    for (uint32_t i = 0; list != NULL && i < list->count; i++) {
+        const struct sl_yaml *deployment = list->items[i].value;
+        const char *live[] = {sl_answer_text(deployment, "topology"), sl_answer_text(deployment, "live"), "live"};
+        const char *next[] = {live[0], sl_answer_text(deployment, "generation"), sl_answer_text(deployment, "state")};
+        sl_metrics_u64(metrics, row, live, 1);
+        if (next[1] != NULL && next[2] != NULL)
+            sl_metrics_u64(metrics, row, next, 1);
+    }
 }

@@ -171,7 +171,7 @@ static int run_metrics(void *user, struct sl_buf *text)
 {
     struct run *run = user;
     const struct sl_admin *admin = run_enter(run);
-    int status = admin == NULL ? -1 : sl_pages_metrics(admin->host, run->started_ns, text);
+    int status = admin == NULL ? -1 : sl_pages_metrics(admin->host, admin->deployer, run->started_ns, text);
 
     run_leave(run);
     return status;
@@ -558,10 +558,15 @@ static void run_close_host(struct run *run)
 static int run_open_host(struct run *run, struct sl_err *err)
 {
     struct sl_host_settings settings = {run->process, (const struct sl_topology *const *)run->topologies, run->topologies_count,
-                                        sl_klog_rdkafka(), sl_cli_has(run->cli, "once"), run_spool_kind(run->cli->registry), false,
+                                        sl_klog_rdkafka(), sl_cli_has(run->cli, "once"), run_spool_kind(run->cli->registry), NULL, false,
                                         run_log, run_ended, run};
+    uint32_t *numbers = calloc(run->topologies_count + 1, sizeof(*numbers));
 
+    for (uint32_t t = 0; numbers != NULL && t < run->start.count; t++)
+        numbers[t] = run->start.items[t].number;
+    settings.numbers = numbers;
     run->host = sl_host_open(&settings, err);
+    free(numbers);
     if (run->host == NULL) {
         sl_start_fini(&run->start, err->text);
         return -(int)err->code;
@@ -592,11 +597,12 @@ static bool run_reads_stdin(const struct run *run)
     return false;
 }
 
-/* No command is under way, and none will be begun: an upgrade is. */
+/* No command is under way, and none will be begun: an upgrade is. Nor does the deployer change anything by itself until run_upgrade_ended. */
 static const char *run_upgrade_deploys(struct run *run)
 {
     struct timespec until;
     struct sl_buf json = {0};
+    struct sl_err ignored = {0};
     const char *why = NULL;
 
     (void)clock_gettime(CLOCK_REALTIME, &until);
@@ -604,10 +610,10 @@ static const char *run_upgrade_deploys(struct run *run)
     if (pthread_rwlock_timedwrlock(&run->shown_lock, &until) != 0)
         return "another command is being carried out; come again";
     (void)sl_deployer_status(run->deployer, NULL, &json);
-    if (strstr(sl_buf_str(&json), "\"generation\":") != NULL)
-        why = "a deployment is under way; promote it or roll it back first (`sluice status`)";
-    else if (strstr(sl_buf_str(&json), "\"paused\":true") != NULL)
+    if (strstr(sl_buf_str(&json), "\"paused\":true") != NULL)
         why = "a topology is paused, and the new process would read it; `sluice resume` it first";
+    else if (sl_deployer_hold(run->deployer, "the binary is being upgraded", &ignored) != 0)
+        why = "a deployment is under way; promote it or roll it back first (`sluice status`)";
     run_leave(run);
     sl_buf_fini(&json);
     return why;
@@ -662,6 +668,8 @@ static void run_upgrade_ended(void *user, bool handed, bool lost)
     struct run *run = user;
 
     run->lost = lost;
+    if (run->deployer != NULL)
+        sl_deployer_let(run->deployer);
     if (handed || lost || run->host == NULL)
         uv_stop(&run->loop);
     else if (run->draining)

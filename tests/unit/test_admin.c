@@ -10,6 +10,7 @@
 #include "runtime/cli/admin.h"
 #include "runtime/cli/pages.h"
 #include "runtime/control/control.h"
+#include "runtime/control/metrics.h"
 #include "tests/support/fake_engine.h"
 
 struct rig {
@@ -222,7 +223,9 @@ static void test_watching_tells_each_step_and_the_end(void **state)
 
 static void test_status_has_the_live_generation_and_the_candidate(void **state)
 {
+    static const struct sl_metric_row row = {"g_info", SL_METRIC_GAUGE, "Generations.", {"topology", "generation", "state"}};
     struct rig *rig = *state;
+    struct sl_buf metrics = {0};
     struct sl_answer generations;
     struct sl_json_out out;
 
@@ -238,6 +241,10 @@ static void test_status_has_the_live_generation_and_the_candidate(void **state)
     sl_pages_generations_write(&out, &generations, "orders");
     sl_pages_generations_write(&out, &generations, "invoices");
     sl_json_out_end_object(&out);
+    sl_pages_generations_metric(&(struct sl_metrics){.buf = &metrics}, &row, &generations);
+    assert_non_null(strstr(sl_buf_str(&metrics), "g_info{topology=\"orders\",generation=\"1\",state=\"live\"} 1\n"));
+    assert_non_null(strstr(sl_buf_str(&metrics), "g_info{topology=\"orders\",generation=\"2\",state=\"canary\"} 1\n"));
+    sl_buf_fini(&metrics);
     sl_answer_fini(&generations);
     assert_says(rig, "{\"live\":{\"generation\":1,\"since_unix_ms\":1700001000000,\"by\":\"start\",\"digest\":\"000000000000000b\"},"
                      "\"candidate\":{\"generation\":2,\"state\":\"canary\",\"share\":0.5,\"by\":\"anna\"");
