@@ -235,7 +235,16 @@ static int kafka_at_end(void *self)
     return 1;
 }
 
-/* The member stays; the group hands out the partitions of its topics anew (cooperative: those that stay are read on). Where a partition without
+static bool kafka_topics_are_alike(const struct sl_strings *a, const struct sl_strings *b)
+{
+    bool alike = a->count == b->count;
+
+    for (uint32_t i = 0; alike && i < a->count; i++)
+        alike = strcmp(a->items[i], b->items[i]) == 0;
+    return alike;
+}
+
+/* The member stays; with other topics the group hands out their partitions anew (cooperative: those that stay are read on). Where a partition without
  * a mark begins is asked at its assignment. The rest is the client's, and fixed with it. */
 static int kafka_change(void *self, const void *was, const void *config, struct sl_err *err)
 {
@@ -253,8 +262,11 @@ static int kafka_change(void *self, const void *was, const void *config, struct 
                            "is, or stop the process and start it with this file",
                            field->name);
     }
-    if (source != NULL)
-        source->next_config = config;
+    if (source == NULL)
+        return 0;
+    source->other_topics = source->other_topics || !kafka_topics_are_alike(&((const struct kafka_config *)was)->topics,
+                                                                          &((const struct kafka_config *)config)->topics);
+    source->next_config = config;
     return 0;
 }
 

@@ -95,6 +95,7 @@ struct kafka_source {
     uint32_t magic;
     const struct sl_api *api;
     const struct kafka_config *config, *next_config; /* the last: of a new version, to be taken once no job reads the other */
+    bool other_topics; /* next_config has others than config */
     struct sl_slot *slot;
     struct sl_klog *log;
     struct sl_connection own; /* of brokers: */
