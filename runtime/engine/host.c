@@ -206,6 +206,8 @@ static int host_open_topology(struct sl_host *host, struct host_topology *at, st
     if (at->name == NULL || at->live == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
     at->live->live = true;
+    if (host->settings.numbers != NULL)
+        at->live->number = at->shared.generation = host->settings.numbers[at - host->topologies];
     at->shared.component_shared = at->live->shared;
     if (host_slots(host, at, err) != 0 || sl_commit_log_open(host->fs, path, &at->shared.commit_log, err) != 0)
         return -(int)err->code;

@@ -18,6 +18,7 @@ struct sl_host_settings {
     struct sl_klog *klog;
     bool once;
     const struct sl_head *spool; /* the registry's source of that name, for replays; NULL: none */
+    const uint32_t *numbers;     /* of the topologies: their generations'; NULL: none are kept */
     bool replay_only;            /* dead letters are read again, and nothing else */
     void (*log)(void *user, const char *topology, const struct sl_err *err, const char *what); /* any thread */
     void (*ended)(void *user); /* any thread: look at sl_host_idle */

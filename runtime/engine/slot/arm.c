@@ -133,7 +133,12 @@ static int arm_after(struct sl_slot *slot, const struct sl_arm *arm, const struc
 
 static int arm_stage(struct sl_slot *slot, const struct sl_arm *arm, const struct sl_node *node, struct sl_view *view, struct sl_err *err)
 {
-    if (node->kind->process(node->self, view, err) != 0)
+    int status;
+
+    sl_blame_enter(node->frame);
+    status = node->kind->process(node->self, view, err);
+    sl_blame_leave();
+    if (status != 0)
         return sl_while(err, "topology %s: operator %s", slot->topology->name, arm_name(arm, node));
     return arm_after(slot, arm, node, view, err);
 }

@@ -247,7 +247,9 @@ static int plan_ready(struct sl_plan *plan, uint32_t component, struct sl_err *e
         if (reads[c])
             columns[count++] = c;
     plan->opening = component;
+    sl_blame_enter(&plan->components[component]->frame);
     status = kind->ready(plan->components[component]->self, columns, count, &plan->names, err);
+    sl_blame_leave();
     free(reads);
     free(columns);
     return status;
@@ -283,12 +285,15 @@ static int plan_open_operator(struct sl_plan *plan, uint32_t c, struct sl_err *e
 {
     struct sl_slot_component *component = plan->components[c];
     const struct sl_op_kind *kind = (const struct sl_op_kind *)(const void *)component->conf.head;
+    int status;
 
     plan->opening = c;
-    component->frame = (struct sl_blame_frame){component->api.topology, component->conf.name, plan->generation, false};
-    if (kind->open(component->self, &component->api, component->conf.config, &plan->names, err) != 0)
-        return sl_while(err, "operator %s", component->conf.name);
-    return 0;
+    component->frame = (struct sl_blame_frame){component->api.topology, component->conf.name, plan->generation,
+                                               (sl_op_flags_of(kind, component->conf.config) & SL_OP_CODE) != 0};
+    sl_blame_enter(&component->frame);
+    status = kind->open(component->self, &component->api, component->conf.config, &plan->names, err);
+    sl_blame_leave();
+    return status == 0 ? 0 : sl_while(err, "operator %s", component->conf.name);
 }
 
 static int plan_open_sink(struct sl_plan *plan, uint32_t c, struct sl_err *err)
