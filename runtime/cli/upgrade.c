@@ -368,6 +368,7 @@ static int upgrade_start(struct sl_upgrade *upgrade, const char *binary, struct 
     if (status != 0 && sl_giver_state(upgrade->giver) == SL_GIVER_IDLE) {
         atomic_store(&upgrade->under_way, false);
         upgrade_line(upgrade, "failed", err->text, "failed", NULL);
+        upgrade->hooks.ended(upgrade->hooks.user, false, false); /* what refuses() held may go on */
     }
     return status;
 }
