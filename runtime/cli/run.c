@@ -48,6 +48,7 @@ struct run {
     struct sl_topology **topologies;
     uint32_t topologies_count;
     struct sl_deploy_kinds kinds;
+    uint32_t *consumers; /* that the topologies ask for, while those of the process before stand there (run_take); NULL: they do */
     struct sl_start start;
     struct sl_host *host;
     struct sl_deployer *deployer;
@@ -554,6 +555,15 @@ static void run_close_host(struct run *run)
     run->host = sl_host_close(run->host);
 }
 
+/* The host has counted its slots; what is deployed from now on is held against what the files say. */
+static void run_consumers_back(struct run *run)
+{
+    for (uint32_t t = 0; run->consumers != NULL && t < run->topologies_count; t++)
+        run->topologies[t]->consumers = run->consumers[t];
+    free(run->consumers);
+    run->consumers = NULL;
+}
+
 /* Also where an upgrade has closed it and takes it back. */
 static int run_open_host(struct run *run, struct sl_err *err)
 {
@@ -567,6 +577,7 @@ static int run_open_host(struct run *run, struct sl_err *err)
     settings.numbers = numbers;
     run->host = sl_host_open(&settings, err);
     free(numbers);
+    run_consumers_back(run);
     if (run->host == NULL) {
         sl_start_fini(&run->start, err->text);
         return -(int)err->code;
@@ -709,6 +720,9 @@ static int run_take(struct run *run, struct sl_err *err)
 {
     struct sl_upgrade_warm warm = {run->process, run->topologies, run->topologies_count, sl_klog_rdkafka()};
 
+    run->consumers = calloc(run->topologies_count + 1, sizeof(*run->consumers));
+    for (uint32_t t = 0; run->consumers != NULL && t < run->topologies_count; t++)
+        run->consumers[t] = run->topologies[t]->consumers;
     if (!sl_cli_has(run->cli, "once") && run->for_ns == 0)
         return sl_upgrade_take(run->taker, &warm, err);
     (void)sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "--once and --for are not for a process that takes over");
@@ -802,6 +816,7 @@ int sl_command_run(struct sl_cli *cli)
     }
     run->upgrade = sl_upgrade_free(run->upgrade);
     run->taker = sl_taker_free(run->taker);
+    run_consumers_back(run);
     (void)pthread_rwlock_destroy(&run->shown_lock);
     for (uint32_t i = 0; i < run->topologies_count; i++)
         run->topologies[i] = sl_topology_free(run->topologies[i]);
