@@ -1,4 +1,7 @@
 /* joint.c: several arms' outputs as one; see the header.
+ *
+ * Where no arm derives, the rows are the source's: arrays that all arms share are shared on, others are the first arm's with the rows of
+ * the smaller ones written over.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/engine/slot/joint.h"
 
@@ -12,6 +15,9 @@ struct joint_map {
     uint32_t parts_count, count; /* count: rows */
     uint8_t *part;               /* [count] where a row comes from */
     uint16_t *row;               /* [count] */
+    bool derived;                /* some part has rows of its own */
+    uint16_t *others;            /* rows that are not the first part's */
+    uint32_t others_count;
     bool failed;
 };
 
@@ -41,11 +47,13 @@ static int joint_map_init(struct joint_map *map, const uint8_t *sides)
 
     for (uint32_t p = 0; p < map->parts_count; p++) {
         room += joint_batch_of(&map->parts[p])->count;
+        map->derived = map->derived || joint_batch_of(&map->parts[p])->parent != NULL;
         at[p] = joint_next(sides, &map->parts[p], 0);
     }
     map->part = sl_arena_alloc(map->arena, (size_t)room + 1);
     map->row = sl_arena_alloc(map->arena, ((size_t)room + 1) * sizeof(*map->row));
-    if (map->part == NULL || map->row == NULL)
+    map->others = sl_arena_alloc(map->arena, ((size_t)room + 1) * sizeof(*map->others));
+    if (map->part == NULL || map->row == NULL || map->others == NULL)
         return -1;
     for (;;) {
         uint32_t first = UINT32_MAX;
@@ -59,34 +67,49 @@ static int joint_map_init(struct joint_map *map, const uint8_t *sides)
         }
         if (first == UINT32_MAX)
             return map->count <= SL_VIEW_RECORDS_MAX ? 0 : -1;
+        if (first > 0)
+            map->others[map->others_count++] = (uint16_t)map->count;
         map->part[map->count] = (uint8_t)first;
         map->row[map->count++] = (uint16_t)at[first];
         at[first] = joint_next(sides, &map->parts[first], at[first] + 1);
     }
 }
 
+static void joint_put(const struct joint_map *map, const void *const from[SL_JOINT_PARTS], size_t bytes, char *to, uint32_t row)
+{
+    const char *array = from[map->part[row]];
+
+    if (array == NULL)
+        memset(to + row * bytes, 0, bytes);
+    else
+        memcpy(to + row * bytes, array + map->row[row] * bytes, bytes);
+}
+
 /* One array of the parts' (NULL where a part has none: zeroes) by the map; NULL where no part has one. */
 static void *joint_gather(struct joint_map *map, const void *const from[SL_JOINT_PARTS], size_t bytes)
 {
-    bool some = false;
+    bool some = false, same = true;
     char *to;
 
-    for (uint32_t p = 0; p < map->parts_count; p++)
+    for (uint32_t p = 0; p < map->parts_count; p++) {
         some = some || from[p] != NULL;
-    if (!some)
-        return NULL;
+        same = same && from[p] == from[0];
+    }
+    if (!some || (same && !map->derived))
+        return (void *)(uintptr_t)from[0]; /* nobody writes to a sink's view */
     to = sl_arena_alloc(map->arena, ((size_t)map->count + 1) * bytes);
     if (to == NULL) {
         map->failed = true;
         return NULL;
     }
-    for (uint32_t i = 0; i < map->count; i++) {
-        const char *array = from[map->part[i]];
-        if (array == NULL)
-            memset(to + i * bytes, 0, bytes);
-        else
-            memcpy(to + i * bytes, array + map->row[i] * bytes, bytes);
+    if (map->derived || from[0] == NULL) {
+        for (uint32_t row = 0; row < map->count; row++)
+            joint_put(map, from, bytes, to, row);
+        return to;
     }
+    memcpy(to, from[0], map->count * bytes);
+    for (uint32_t i = 0; i < map->others_count; i++)
+        joint_put(map, from, bytes, to, map->others[i]);
     return to;
 }
 
@@ -104,15 +127,12 @@ static void *joint_gather(struct joint_map *map, const void *const from[SL_JOINT
 /* Where some part derives, every row says its own ordinal and parent. */
 static void joint_derived(struct joint_map *map, struct sl_batch *batch)
 {
-    bool derived = false;
     uint16_t *parent, *sub;
 
-    for (uint32_t p = 0; p < map->parts_count; p++)
-        derived = derived || joint_batch_of(&map->parts[p])->parent != NULL;
     JOINT_GATHER(map, sub, batch->sub);
     batch->sub = sub;
     batch->parent = NULL;
-    if (!derived)
+    if (!map->derived)
         return; /* the rows are the source's */
     parent = sl_arena_alloc(map->arena, ((size_t)map->count + 1) * sizeof(*parent));
     if (parent == NULL) {

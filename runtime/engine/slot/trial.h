@@ -8,8 +8,8 @@
  * Canary (rule H2): its records go through the candidate's stages, conditions and encodings, and to the live version's instances of the sinks.
  *         So marks, tickets and flushes know nothing of it, and a record that is read again may go either way without being lost or
  *         doubled. A sink that only the candidate has gets nothing before it is live. Refused where that cannot be: canary_sinks().
- *         A control group of keys, as large as the canary's share, goes through the live version as an arm of its own: what small arms
- *         cost is compared with what small arms cost.
+ *         In some batches a control group of keys, as large as the canary's share, goes through the live version as an arm of its own: what
+ *         small arms cost is compared with what small arms cost.
  * Threads: the slot's. Ownership: the plan is the caller's, who frees it after the end (or has it swapped in, which ends the trial).
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_RUNTIME_ENGINE_SLOT_TRIAL_H

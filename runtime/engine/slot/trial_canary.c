@@ -14,6 +14,7 @@
 #include "sampling/consistent.h"
 
 #define CANARY_NS_PER_S 1000000000ull
+#define CANARY_CONTROL_NS 10000000ull /* latencies are compared so often, where there are batches */
 
 /* ---- begin ---- */
 
@@ -264,16 +265,16 @@ static uint64_t canary_hash(const struct sl_trial *trial, const struct sl_batch 
     return sl_split_hash_origin(partition->source, partition->topic, partition->id, partition->incarnation, batch->offset[row], generation);
 }
 
-static enum trial_side canary_side(uint64_t hash, uint64_t threshold)
+static enum trial_side canary_side(uint64_t hash, uint64_t threshold, bool control)
 {
     if (sl_split_is_canary(hash, threshold))
         return TRIAL_CANDIDATE;
-    return hash - threshold < threshold ? TRIAL_CONTROL : TRIAL_REST;
+    return control && hash - threshold < threshold ? TRIAL_CONTROL : TRIAL_REST;
 }
 
-/* Of each record; counts by side. decoded: what is known of keys. */
+/* Of each record; counts by side. decoded: what is known of keys. control: a group of the live version's keys is an arm of its own. */
 static int canary_assign(struct sl_trial *trial, const struct sl_split *rows, const struct sl_batch *batch, const struct sl_decoded *decoded,
-                         uint32_t counts[TRIAL_SIDES])
+                         bool control, uint32_t counts[TRIAL_SIDES])
 {
     uint64_t until = 0, threshold = 0;
 
@@ -287,7 +288,7 @@ static int canary_assign(struct sl_trial *trial, const struct sl_split *rows, co
             threshold = row != NULL && row->generation == trial->plan->generation ? row->threshold : 0;
         }
         trial->hashes[i] = trial->by == SL_SPLIT_PARTITION ? 0 : canary_hash(trial, batch, decoded, i);
-        trial->sides[i] = (uint8_t)canary_side(trial->hashes[i], threshold);
+        trial->sides[i] = (uint8_t)canary_side(trial->hashes[i], threshold, control);
         counts[trial->sides[i]]++;
     }
     trial->threshold = threshold;
@@ -398,10 +399,10 @@ static struct sl_view *canary_view(struct sl_slot *slot, const struct sl_view *r
     return view != NULL && sl_view_branch(view, root) == 0 ? view : NULL;
 }
 
-static int canary_candidate(struct sl_slot *slot, const struct sl_slot_source *source, uint32_t records, struct sl_err *err)
+static int canary_candidate(struct sl_slot *slot, const struct sl_slot_source *source, uint32_t records, bool timed, struct sl_err *err)
 {
     struct sl_trial *trial = slot->trial;
-    struct canary_way way = {&trial->arm, NULL, canary_view(slot, trial->roots[TRIAL_CANDIDATE]), &trial->canary, records, true};
+    struct canary_way way = {&trial->arm, NULL, canary_view(slot, trial->roots[TRIAL_CANDIDATE]), &trial->canary, records, timed};
     uint32_t dead = slot->dead_count;
     struct sl_err why = {0};
 
@@ -420,10 +421,10 @@ static int canary_candidate(struct sl_slot *slot, const struct sl_slot_source *s
     return way.view == NULL ? sl_arm_budget(slot, err) : canary_walk(slot, &way, err);
 }
 
-static int canary_control(struct sl_slot *slot, const struct sl_slot_source *source, uint32_t records, struct sl_err *err)
+static int canary_control(struct sl_slot *slot, const struct sl_slot_source *source, uint32_t records, bool timed, struct sl_err *err)
 {
     struct sl_trial *trial = slot->trial;
-    struct canary_way way = {&trial->control, source->tree, canary_view(slot, trial->roots[TRIAL_CONTROL]), &trial->baseline, records, true};
+    struct canary_way way = {&trial->control, source->tree, canary_view(slot, trial->roots[TRIAL_CONTROL]), &trial->baseline, records, timed};
 
     if (way.view == NULL)
         return sl_arm_budget(slot, err);
@@ -450,6 +451,48 @@ static int canary_rest(struct sl_slot *slot, const struct sl_slot_source *source
     return 0;
 }
 
+/* Latencies are compared by batches in which the live version has an arm of the same size. */
+static bool canary_wants_control(struct sl_slot *slot)
+{
+    struct sl_trial *trial = slot->trial;
+
+    if (trial->by != SL_SPLIT_KEY || slot->now_ns - trial->control_ns < CANARY_CONTROL_NS)
+        return false;
+    trial->control_ns = slot->now_ns;
+    return true;
+}
+
+static int canary_roots(struct sl_slot *slot, const struct sl_view *root, const uint32_t counts[TRIAL_SIDES])
+{
+    struct sl_trial *trial = slot->trial;
+
+    for (int side = TRIAL_CONTROL; side < TRIAL_SIDES; side++) {
+        if (counts[side] == 0)
+            continue;
+        trial->roots[side] = canary_view(slot, root);
+        if (trial->roots[side] == NULL)
+            return -1;
+        canary_narrow(trial, trial->roots[side], (enum trial_side)side);
+    }
+    return 0;
+}
+
+/* The small arms; who comes first finds colder caches, so they take turns. */
+static int canary_small(struct sl_slot *slot, const struct sl_slot_source *source, const uint32_t counts[TRIAL_SIDES], struct sl_err *err)
+{
+    bool timed = slot->trial->by == SL_SPLIT_PARTITION || (counts[TRIAL_CONTROL] > 0 && counts[TRIAL_CANDIDATE] > 0);
+    bool control_first = slot->batches % 2 == 0;
+    int status = 0;
+
+    if (counts[TRIAL_CONTROL] > 0 && control_first)
+        status = canary_control(slot, source, counts[TRIAL_CONTROL], timed, err);
+    if (status == 0 && counts[TRIAL_CANDIDATE] > 0)
+        status = canary_candidate(slot, source, counts[TRIAL_CANDIDATE], timed, err);
+    if (status == 0 && counts[TRIAL_CONTROL] > 0 && !control_first)
+        status = canary_control(slot, source, counts[TRIAL_CONTROL], timed, err);
+    return status;
+}
+
 static int canary_arms(struct sl_slot *slot, const struct sl_slot_source *source, const struct sl_split *rows, struct sl_view *root,
                        struct sl_err *err)
 {
@@ -457,32 +500,19 @@ static int canary_arms(struct sl_slot *slot, const struct sl_slot_source *source
     const struct sl_node *parse = trial->by == SL_SPLIT_KEY ? canary_parse(source->tree) : NULL;
     uint32_t counts[TRIAL_SIDES] = {0};
     struct sl_view *rest = canary_view(slot, root);
-    bool control_first = slot->batches % 2 == 0;
-    int status = 0;
 
     if (rest == NULL)
         return sl_arm_budget(slot, err);
     if (parse != NULL && parse->kind->process(parse->self, rest, err) != 0)
         return sl_while(err, "topology %s: operator %s", slot->topology->name, slot->topology->components[parse->component].name);
-    if (canary_assign(trial, rows, root->batch, rest->decoded, counts) != 0)
+    if (canary_assign(trial, rows, root->batch, rest->decoded, canary_wants_control(slot), counts) != 0 ||
+        canary_roots(slot, root, counts) != 0)
         return sl_arm_budget(slot, err);
-    for (int side = TRIAL_CONTROL; side < TRIAL_SIDES; side++) {
-        trial->roots[side] = canary_view(slot, root);
-        if (trial->roots[side] == NULL)
-            return sl_arm_budget(slot, err);
-        canary_narrow(trial, trial->roots[side], (enum trial_side)side);
-    }
     canary_narrow(trial, rest, TRIAL_REST);
     trial->roots[TRIAL_REST] = rest;
-    if (counts[TRIAL_CONTROL] > 0 && control_first) /* whoever comes first finds colder caches */
-        status = canary_control(slot, source, counts[TRIAL_CONTROL], err);
-    if (status == 0 && counts[TRIAL_CANDIDATE] > 0)
-        status = canary_candidate(slot, source, counts[TRIAL_CANDIDATE], err);
-    if (status == 0 && counts[TRIAL_CONTROL] > 0 && !control_first)
-        status = canary_control(slot, source, counts[TRIAL_CONTROL], err);
-    if (status == 0 && counts[TRIAL_REST] > 0)
-        status = canary_rest(slot, source, parse, rest, counts[TRIAL_REST], err);
-    return status;
+    if (canary_small(slot, source, counts, err) != 0)
+        return -(int)err->code;
+    return counts[TRIAL_REST] > 0 ? canary_rest(slot, source, parse, rest, counts[TRIAL_REST], err) : 0;
 }
 
 /* A batch that is the live version's as a whole. */

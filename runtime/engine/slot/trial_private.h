@@ -43,7 +43,7 @@ struct sl_trial {
     uint32_t wrote_count;
     bool taken;          /* this batch is shadowed */
     int64_t credit_ns;
-    uint64_t last_ns, turn_ns;
+    uint64_t last_ns;
 
     /* a canary */
     double share;
@@ -54,6 +54,7 @@ struct sl_trial {
     uint8_t *sides;               /* of this batch, by row; NULL: it was not split */
     uint64_t *hashes;             /* likewise, of keys; NULL: whole partitions */
     uint64_t threshold;           /* of this batch's last row */
+    uint64_t control_ns;          /* when the control group was last an arm of its own */
     struct sl_arm *parts[TRIAL_SIDES]; /* the arm that has run for a side; NULL: no record is of it */
     struct sl_view *roots[TRIAL_SIDES];
     struct sl_side canary, baseline;
