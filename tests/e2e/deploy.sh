@@ -136,6 +136,12 @@ crash
 start v1.yaml
 is_now '(3, None, None)' 'what was rolled back to comes back'
 
+# ---- a plan that does not come to its end ----
+printf 'steps: [{ canary: 1%%, hold: 1s }, live]\njudge: { warm_up: 0s, min_records: 100000000 }\n' >few.yaml
+refused 4 'too few to tell.*the plan holds' deploy v4.yaml --plan few.yaml --wait
+is_now "(3, 6, 'canary')" 'a canary with too few records is held'
+client rollback
+
 # ---- pause, resume, drain ----
 client pause
 still() { local a && a=$(ask 't["records"]') && pause_ms 300 && [ "$(ask 't["records"]')" = "$a" ]; }
@@ -163,4 +169,28 @@ wait $server || { tail -n 5 run.log >&2 && die 'the process did not end well aft
 # ---- each record once ----
 "$support/landing_check" --partitions 2 --records "$(cat fed)" state/landing
 for v in 1 2 3 4; do grep -qs "\"version\":$v}" state/landing/*.ndjson || die "no record of version $v"; done
+
+# ---- a version that is worse ----
+cat >errors.py <<'PY'
+import sys
+good = """name: orders
+sources: { logs: { type: generate, rate: 4000/s, services: 20 } }
+operators:
+  parsed: { type: parse, inputs: [logs], format: json }
+%ssinks: { landing: { type: files, inputs: [%s], dir: landing, roll: { bytes: 8MiB, every: 300ms } } }
+"""
+odd = """  odd: { type: lua, inputs: [parsed], source: 'local n = 0 function process(r) n = n + 1 if n %% 5 == 0 then error("odd") end end' }
+"""
+open("fine.yaml", "w").write(good % ("", "parsed"))
+open("worse.yaml", "w").write(good % (odd.replace("%%", "%"), "odd"))
+PY
+python3 errors.py
+printf 'steps: [{ canary: 50%%, hold: 1m }, live]\njudge: { warm_up: 0s, min_records: 100, latency: false }\n' >half.yaml
+rm -r state
+start fine.yaml
+refused 3 'rolled back' deploy worse.yaml --plan half.yaml --wait
+tail -n 1 said
+is_now '(1, None, None)' 'the judge takes a worse version out'
+kill -TERM $server
+wait $server || { tail -n 5 run.log >&2 && die 'the process did not end well'; }
 finish
