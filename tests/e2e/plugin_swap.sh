@@ -73,7 +73,7 @@ lands() { # VERSION: a record of it, in a file that is newer than the mark
 }
 runs() { touch mark; wait_for 20 lands "$1" || { tail -n 3 run.log >&2 && die "no record of version $1 lands"; }; }
 loaded() { awk '/memfd:mask.so/ { seen[$5] = 1 } END { print length(seen) }' /proc/$server/maps; }
-few() { [ "$(loaded)" -le 3 ]; } # the live one, the one that the process was started with, and one on its way out
+few() { [ "$(loaded)" -le 2 ]; } # the live one, and the one that the process was started with
 maps() { wc -l </proc/$server/maps; }
 memory_kib() { awk '/^RssAnon/ { print $2 }' /proc/$server/status; }
 
@@ -104,6 +104,15 @@ grep -q 'version 101 cannot go on' deploy.out || { cat deploy.out >&2 && die 'th
 runs "$versions"
 wait_for 20 few || die "$(loaded) versions of the plugin are in the process after a rollback"
 echo 'a canary that fails is taken back'
+
+# ---- one that fails once it is live ----
+version 103 1
+client deploy topology.yaml --plan now >deploy.out 2>&1 || { cat deploy.out >&2 && die 'version 103 is not live'; }
+is_good() { [ "$(live)" = "$good" ]; }
+wait_for 20 is_good || { client history >&2 && die 'a live version that fails is not taken back'; }
+client history | grep -q 'it could not go on.*version 103 cannot go on' || { client history >&2 && die 'history does not say why it was taken back'; }
+runs "$versions"
+echo 'a live version that fails is taken back'
 
 # ---- kill -9 blames nobody ----
 for _ in 1 2; do
