@@ -713,6 +713,7 @@ static void run_on_taking(uv_timer_t *handle)
         uv_stop(&run->loop);
     }
     run->taker = sl_taker_free(run->taker);
+    sl_klog_rdkafka()->kind->cool(sl_klog_rdkafka());
 }
 
 /* Where another process hands over to this one: on 0 everything is ours. */
@@ -817,6 +818,7 @@ int sl_command_run(struct sl_cli *cli)
     run->upgrade = sl_upgrade_free(run->upgrade);
     run->taker = sl_taker_free(run->taker);
     run_consumers_back(run);
+    sl_klog_rdkafka()->kind->cool(sl_klog_rdkafka()); /* what was opened ahead for nothing */
     (void)pthread_rwlock_destroy(&run->shown_lock);
     for (uint32_t i = 0; i < run->topologies_count; i++)
         run->topologies[i] = sl_topology_free(run->topologies[i]);

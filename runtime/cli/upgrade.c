@@ -41,7 +41,6 @@ struct sl_upgrade {
     uv_async_t asked;
     atomic_bool under_way;
     char *args_text, **args; /* of this process */
-    struct sl_buf slots;     /* words for the new one, each with its NUL */
     pthread_mutex_t lock;
     pthread_cond_t change;
     struct upgrade_ask *ask; /* under lock, as all below */
@@ -214,41 +213,30 @@ static uint64_t upgrade_last_taken_ns(void *user)
     return sl_taken_last_ns();
 }
 
-/* What the new one has to know is asked for while the host is there. */
-static void upgrade_note_slots(struct sl_upgrade *upgrade)
-{
-    struct sl_host *host = upgrade->hooks.host(upgrade->hooks.user);
-    struct sl_host_topology *items;
-
-    sl_buf_reset(&upgrade->slots);
-    if (sl_host_view(host, &items) != 0)
-        return;
-    for (uint32_t t = 0; t < sl_host_topologies_count(host); t++) {
-        sl_buf_printf(&upgrade->slots, "slots %u %s", items[t].slots, items[t].topology->name);
-        sl_buf_char(&upgrade->slots, '\0');
-    }
-    sl_host_view_fini(host, items);
-}
-
 static int upgrade_close(void *user, int *ret_lock, struct sl_err *err)
 {
     struct sl_upgrade *upgrade = user;
 
     if (sl_data_dir_share(upgrade->hooks.data_dir, ret_lock, err) != 0)
         return -(int)err->code;
-    upgrade_note_slots(upgrade);
     upgrade->hooks.close(upgrade->hooks.user);
     return 0;
 }
 
-/* As many consumers as there were: their instance ids are known to the group (rule I2). */
+/* As many consumers as there are: their instance ids are known to the group (rule I2). */
 static int upgrade_tell(void *user, int wire, struct sl_err *err)
 {
     struct sl_upgrade *upgrade = user;
+    struct sl_host *host = upgrade->hooks.host(upgrade->hooks.user);
+    struct sl_host_topology *items;
     int status = 0;
 
-    for (size_t at = 0; at < upgrade->slots.bytes && !upgrade->slots.failed && status == 0; at += strlen(upgrade->slots.data + at) + 1)
-        status = sl_wire_send(wire, -1, err, "%s", upgrade->slots.data + at);
+    if (sl_host_view(host, &items) != 0)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory");
+    for (uint32_t t = 0; t < sl_host_topologies_count(host) && status == 0; t++)
+        if (items[t].slots > 0)
+            status = sl_wire_send(wire, -1, err, "slots %u %s", items[t].slots, items[t].topology->name);
+    sl_host_view_fini(host, items);
     return status;
 }
 
@@ -524,7 +512,6 @@ struct sl_upgrade *sl_upgrade_free(struct sl_upgrade *upgrade)
     upgrade->giver = sl_giver_free(upgrade->giver);
     (void)pthread_mutex_destroy(&upgrade->lock);
     (void)pthread_cond_destroy(&upgrade->change);
-    sl_buf_fini(&upgrade->slots);
     free(upgrade->args_text);
     free(upgrade->args);
     free(upgrade);

@@ -14,6 +14,7 @@
 #include "runtime/config/process.h"
 #include "runtime/config/topology.h"
 #include "runtime/engine/host.h"
+#include "runtime/engine/op.h"
 #include "runtime/engine/slot.h"
 #include "runtime/upgrade/stores.h"
 #include "runtime/upgrade/taker.h"
@@ -21,18 +22,48 @@
 #define TAKE_QUIET_NS (500 * SL_NS_PER_MS) /* nothing came for so long: there is no traffic */
 #define TAKE_STUCK_NS (5 * SL_NS_PER_S)
 
+/* The share that the source will have of its slot's memory; where it is another one after all, its opening ahead was for nothing. */
+static uint64_t take_share(const struct sl_upgrade_warm *warm, const struct sl_topology *topology)
+{
+    uint64_t bytes = topology->memory_bytes != 0 ? topology->memory_bytes : warm->process->memory_bytes / warm->count;
+
+    return bytes / topology->consumers * 40 / 100 / topology->sources_count;
+}
+
+/* What cannot be opened ahead will be opened later: the reason not to take over is then found, and said, there. */
+static void take_ahead(const struct sl_upgrade_warm *warm, const struct sl_topology *topology, const struct sl_component *component)
+{
+    const struct sl_source_kind *kind = (const struct sl_source_kind *)(const void *)component->head;
+    struct sl_api api = {.fs = sl_fs_posix(), .node = warm->process->node, .data_dir = warm->process->data_dir, .topology = topology->name,
+                         .component = component->name, .base_dir = topology->base_dir, .slots = topology->consumers,
+                         .share_bytes = take_share(warm, topology)};
+    struct sl_err ignored;
+
+    for (api.slot = 0; kind->ahead != NULL && api.slot < api.slots; api.slot++)
+        (void)kind->ahead(&api, component->config, topology, warm->klog, &ignored);
+}
+
+static void take_warm_up(const struct sl_taker *taker, const struct sl_upgrade_warm *warm)
+{
+    for (uint32_t t = 0; t < warm->count; t++) {
+        struct sl_topology *topology = warm->topologies[t];
+
+        if (topology->consumers == 0)
+            topology->consumers = sl_taker_slots(taker, topology->name);
+        for (uint32_t c = 0; c < topology->components_count && topology->consumers > 0; c++)
+            if (topology->components[c].role == SL_SOURCE)
+                take_ahead(warm, topology, &topology->components[c]);
+    }
+}
+
 int sl_upgrade_take(struct sl_taker *taker, const struct sl_upgrade_warm *warm, struct sl_err *err)
 {
     if (sl_upgrade_stores(sl_fs_posix(), warm->process->data_dir, err) != 0) {
         sl_taker_refuse(taker, err->text);
         return -(int)err->code;
     }
-    if (sl_taker_ready(taker, err) != 0)
-        return -(int)err->code;
-    for (uint32_t t = 0; t < warm->count; t++)
-        if (warm->topologies[t]->consumers == 0)
-            warm->topologies[t]->consumers = sl_taker_slots(taker, warm->topologies[t]->name);
-    return 0;
+    take_warm_up(taker, warm);
+    return sl_taker_ready(taker, err);
 }
 
 /* Assignments that a Kafka source has answered, over all its slots; UINT64_MAX where it has no such counter. */

@@ -163,6 +163,9 @@ struct sl_source_kind {
      * `config` can follow `was` in place, else err says which setting cannot and the deployment is refused. self: takes them, soon; `config`
      * lives as long as the instance; a failure is told by poll(). NULL: the source is closed and opened anew. */
     int (*change)(void *self, const void *was, const void *config, struct sl_err *err);
+    /* A process that waits for its turn (`sluice upgrade`): opens ahead for one slot what takes long to open and owns nothing, so that
+     * open() finds it. May block, never needs to succeed. NULL: opening is quick. */
+    int (*ahead)(const struct sl_api *api, const void *config, const struct sl_topology *topology, struct sl_klog *log, struct sl_err *err);
 };
 
 /* ---- sinks ---- */

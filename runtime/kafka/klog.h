@@ -136,6 +136,12 @@ struct sl_klog_kind {
     /* [blocks] Logs in at the first broker that answers; where none lets us in, err says why. */
     int (*reach)(struct sl_klog *log, const struct sl_connection *connection, uint32_t timeout_ms, struct sl_err *err);
 
+    /* [blocks] For a process that waits for its turn: opens ahead what consumer_open with the same settings, and scans of commit_topic
+     * (NULL: none), will need. Joins no group, fences nobody. What is not asked for goes with `cool`. May be NULL. */
+    int (*ahead)(struct sl_klog *log, const struct sl_klog_consumer_settings *settings, const char *commit_topic, int32_t commit_partition,
+                 struct sl_err *err);
+    void (*cool)(struct sl_klog *log);
+
     /* ---- plain sender (idempotent) ---- */
     int (*sender_open)(struct sl_klog *log, const struct sl_connection *connection, const struct sl_map *properties,
                        uint64_t queue_bytes, void (*wake)(void *user), void *user, struct sl_klog_sender **ret_sender,

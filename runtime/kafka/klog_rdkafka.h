@@ -7,7 +7,9 @@
 #define SL_RUNTIME_KAFKA_KLOG_RDKAFKA_H
 
 #include <librdkafka/rdkafka.h>
+#include <pthread.h>
 
+#include "runtime/base/buf.h"
 #include "runtime/kafka/klog.h"
 
 /* ---- log ---- */
@@ -103,6 +105,7 @@ struct sl_klog_consumer {
     void *generation;    /* eager: the group's metadata as of the last assignment, written out; NULL: none */
     size_t generation_bytes;
     bool closing;
+    struct sl_klog_consumer *warm_next; /* while it waits to be opened */
     uint64_t forwarded_ns; /* when the queues were last forwarded */
     struct klog_place *places;
     uint32_t places_count, places_max;
@@ -134,6 +137,33 @@ void sl_klog_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_
 void sl_klog_probe_close(struct sl_klog_consumer *consumer);
 /* Reports ERROR, or FATAL where the instance is dead. */
 void sl_klog_error_event(struct sl_klog_consumer *consumer, rd_kafka_resp_err_t code, const char *name, const char *text);
+
+/* Connects, joins nothing, wakes nobody. */
+int sl_klog_consumer_new(const struct sl_klog_consumer_settings *settings, struct sl_klog_consumer **ret_consumer, struct sl_err *err);
+int sl_klog_probe_open(struct sl_klog_consumer *consumer, const char *topic, struct sl_err *err);
+
+/* ---- opened ahead (klog_rdkafka_warm.c) ---- */
+struct klog_kept { /* a partition of the commit topic as far as it was read; its reader has the lock */
+    char *key;
+    int32_t partition;
+    pthread_mutex_t lock;
+    struct klog_asker asker;
+    rd_kafka_topic_t *rkt;
+    uint64_t next;      /* the first offset that is not kept */
+    struct sl_buf rows; /* offset, key and value of each record, with their lengths; UINT32_MAX: NULL */
+    bool broken;        /* not to be used any more */
+    uint32_t readers;
+    bool cooled;
+    struct klog_kept *next_kept;
+};
+struct sl_klog_consumer *sl_klog_warm_take(const struct sl_klog_consumer_settings *settings); /* NULL: none */
+bool sl_klog_warm_count(const struct sl_connection *connection, const char *topic, uint32_t *ret_count);
+void sl_klog_warm_counted(const struct sl_connection *connection, const char *topic, uint32_t count);
+struct klog_kept *sl_klog_kept_take(const struct sl_connection *connection, const char *topic, int32_t partition); /* locked; NULL: none */
+void sl_klog_kept_give_back(struct klog_kept *kept);
+void sl_klog_kept_add(struct klog_kept *kept, uint64_t offset, struct sl_slice key, struct sl_slice value);
+int sl_klog_kept_each(const struct klog_kept *kept, uint64_t from, int (*each)(void *user, struct sl_slice key, struct sl_slice value),
+                      void *user);
 
 /* The rows of struct sl_klog_kind. */
 int sl_klog_consumer_subscribe(struct sl_klog_consumer *consumer, const struct sl_strings *topics, struct sl_err *err);
@@ -174,6 +204,9 @@ int sl_klog_scan(struct sl_klog *log, const struct sl_connection *connection, co
                  struct sl_err *err);
 int sl_klog_partition_count(struct sl_klog *log, const struct sl_connection *connection, const char *topic, uint32_t *ret_count,
                             struct sl_err *err);
+int sl_klog_warm(struct sl_klog *log, const struct sl_klog_consumer_settings *settings, const char *commit_topic, int32_t commit_partition,
+                 struct sl_err *err);
+void sl_klog_cool(struct sl_klog *log);
 int sl_klog_reach(struct sl_klog *log, const struct sl_connection *connection, uint32_t timeout_ms, struct sl_err *err);
 int sl_klog_sender_open(struct sl_klog *log, const struct sl_connection *connection, const struct sl_map *properties,
                         uint64_t queue_bytes, void (*wake)(void *user), void *user, struct sl_klog_sender **ret_sender,

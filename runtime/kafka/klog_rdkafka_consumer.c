@@ -121,18 +121,14 @@ static int consumer_start(struct sl_klog_consumer *consumer, struct sl_err *err)
     rd_kafka_poll_set_consumer(consumer->rk);
     consumer->control = rd_kafka_queue_get_consumer(consumer->rk);
     consumer->fetched = rd_kafka_queue_new(consumer->rk);
-    rd_kafka_queue_cb_event_enable(consumer->control, consumer_wake, consumer);
-    rd_kafka_queue_cb_event_enable(consumer->fetched, consumer_wake, consumer);
-    return sl_klog_consumer_subscribe(consumer, &consumer->settings.topics, err);
+    return 0;
 }
 
-int sl_klog_consumer_open(struct sl_klog *log, const struct sl_klog_consumer_settings *settings,
-                          struct sl_klog_consumer **ret_consumer, struct sl_err *err)
+int sl_klog_consumer_new(const struct sl_klog_consumer_settings *settings, struct sl_klog_consumer **ret_consumer, struct sl_err *err)
 {
     struct sl_klog_consumer *consumer = calloc(1, sizeof(*consumer));
     int status;
 
-    (void)log;
     if (consumer == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a consumer");
     consumer->magic = KLOG_MAGIC;
@@ -145,6 +141,30 @@ int sl_klog_consumer_open(struct sl_klog *log, const struct sl_klog_consumer_set
         sl_klog_consumer_close(consumer);
         return status;
     }
+    *ret_consumer = consumer;
+    return 0;
+}
+
+int sl_klog_consumer_open(struct sl_klog *log, const struct sl_klog_consumer_settings *settings,
+                          struct sl_klog_consumer **ret_consumer, struct sl_err *err)
+{
+    struct sl_klog_consumer *consumer = sl_klog_warm_take(settings);
+    bool warm = consumer != NULL;
+    int status = warm ? 0 : sl_klog_consumer_new(settings, &consumer, err);
+
+    (void)log;
+    if (status != 0)
+        return status;
+    consumer->settings = *settings;
+    rd_kafka_queue_cb_event_enable(consumer->control, consumer_wake, consumer);
+    rd_kafka_queue_cb_event_enable(consumer->fetched, consumer_wake, consumer);
+    status = sl_klog_consumer_subscribe(consumer, &settings->topics, err);
+    if (status != 0) {
+        sl_klog_consumer_close(consumer);
+        return status;
+    }
+    if (warm) /* what came before the queues told of it */
+        settings->wake(settings->user);
     *ret_consumer = consumer;
     return 0;
 }

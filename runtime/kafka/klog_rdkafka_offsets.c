@@ -111,7 +111,7 @@ int sl_klog_commit_offsets(struct sl_klog_consumer *consumer, const struct sl_kl
 }
 
 /* ---- single records ---- */
-static int probe_open(struct sl_klog_consumer *consumer, struct sl_err *err)
+static int probe_new(struct sl_klog_consumer *consumer, struct sl_err *err)
 {
     static const struct sl_klog_setting table[] = {
         {SL_KLOG_LAW, "group.id", "sluice-probe"}, /* never joined: partitions are assigned by hand */
@@ -203,16 +203,24 @@ static void probe_learn(struct sl_klog_consumer *consumer, const char *topic)
         rd_kafka_topic_destroy(before);
 }
 
+int sl_klog_probe_open(struct sl_klog_consumer *consumer, const char *topic, struct sl_err *err)
+{
+    int status = consumer->probe.rk == NULL ? probe_new(consumer, err) : 0;
+
+    if (status == 0)
+        probe_learn(consumer, topic);
+    return status;
+}
+
 int sl_klog_fingerprint(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t offset,
                         uint64_t *ret_hash, struct sl_err *err)
 {
     rd_kafka_topic_partition_list_t *native;
     rd_kafka_resp_err_t code;
-    int status = consumer->probe.rk == NULL ? probe_open(consumer, err) : 0;
+    int status = sl_klog_probe_open(consumer, topic, err);
 
     if (status != 0)
         return status;
-    probe_learn(consumer, topic);
     native = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(native, topic, partition)->offset = (int64_t)offset;
     code = rd_kafka_assign(consumer->probe.rk, native);

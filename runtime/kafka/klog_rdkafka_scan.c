@@ -37,15 +37,17 @@ int sl_klog_partition_count(struct sl_klog *log, const struct sl_connection *con
     struct klog_asker asker;
     rd_kafka_resp_err_t code;
     uint32_t count;
-    int status = sl_klog_asker_open(&asker, connection, "read_committed", err);
+    int status = sl_klog_warm_count(connection, topic, ret_count) ? 1 : sl_klog_asker_open(&asker, connection, "read_committed", err);
 
     (void)log;
     if (status != 0)
-        return status;
+        return status == 1 ? 0 : status;
     if (scan_count(&asker, topic, &count, &code) != 0)
         status = sl_klog_fail_cause(err, code, "asking for a topic", topic, &asker.cause);
     else
         *ret_count = count;
+    if (status == 0)
+        sl_klog_warm_counted(connection, topic, count);
     sl_klog_asker_close(&asker);
     return status;
 }
@@ -156,11 +158,11 @@ int sl_klog_topic_ensure(struct sl_klog *log, const struct sl_connection *connec
     rd_kafka_queue_t *queue;
     rd_kafka_resp_err_t code;
     uint32_t count;
-    int status = sl_klog_asker_open(&asker, connection, "read_committed", err);
+    int status = sl_klog_warm_count(connection, topic, &count) ? 1 : sl_klog_asker_open(&asker, connection, "read_committed", err);
 
     (void)log;
-    if (status != 0)
-        return status;
+    if (status != 0) /* 1: it was there a moment ago, when this process warmed up */
+        return status == 1 ? 0 : status;
     queue = rd_kafka_queue_new(asker.rk);
     if (scan_count(&asker, topic, &count, &code) != 0)
         status = code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
@@ -177,18 +179,20 @@ int sl_klog_topic_ensure(struct sl_klog *log, const struct sl_connection *connec
 
 /* ---- reading a partition to its end ---- */
 struct scan {
-    struct klog_asker asker;
+    struct klog_asker *asker;
     rd_kafka_t *rk; /* its handle */
     const char *topic;
     int32_t partition;
     uint64_t next;
     int64_t goal; /* the partition's end, uncommitted records included, when the scan began; -1 not yet known */
     uint64_t quiet_ns; /* since when nothing has come */
+    struct klog_kept *kept; /* NULL: what is read is not kept */
     int (*each)(void *user, struct sl_slice key, struct sl_slice value);
     void *user;
 };
 
-/* The end comes with each fetch response, before what is in it. */
+/* The end comes with each fetch response, before what is in it. Asked for once something of this scan has come: a handle that was used
+ * before knows an older end. */
 static void scan_learn_goal(struct scan *scan)
 {
     int64_t low, high;
@@ -205,6 +209,8 @@ static int scan_message(struct scan *scan, const rd_kafka_message_t *message, st
     switch ((int)message->err) {
     case RD_KAFKA_RESP_ERR_NO_ERROR:
         scan->next = (uint64_t)message->offset + 1;
+        if (scan->kept != NULL)
+            sl_klog_kept_add(scan->kept, (uint64_t)message->offset, key, value);
         return scan->each(scan->user, key, value);
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
         scan->next = (uint64_t)message->offset > scan->next ? (uint64_t)message->offset : scan->next;
@@ -224,7 +230,7 @@ static int scan_message(struct scan *scan, const rd_kafka_message_t *message, st
 
 static int scan_quiet(const struct scan *scan, struct sl_err *err)
 {
-    const struct klog_cause *cause = &scan->asker.cause;
+    const struct klog_cause *cause = &scan->asker->cause;
 
     if (sl_klog_cause_halts(cause))
         return sl_klog_fail_cause(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a topic", scan->topic, cause);
@@ -242,8 +248,8 @@ static int scan_run(struct scan *scan, struct sl_err *err)
         rd_kafka_message_t *message = rd_kafka_consumer_poll(scan->rk, 100);
         uint64_t before = scan->next;
 
-        scan_learn_goal(scan);
         if (message != NULL) {
+            scan_learn_goal(scan);
             status = scan_message(scan, message, err);
             rd_kafka_message_destroy(message);
         }
@@ -263,32 +269,73 @@ static int64_t scan_beginning(rd_kafka_t *rk, const char *topic, int32_t partiti
     return rd_kafka_query_watermark_offsets(rk, topic, partition, &low, &high, KLOG_LEARN_MS) == 0 ? low : RD_KAFKA_OFFSET_BEGINNING;
 }
 
+/* The handle is connected and knows the topic; `next` is where to begin. */
+static int scan_from(struct scan *scan, int64_t from, struct sl_err *err)
+{
+    rd_kafka_topic_partition_list_t *native = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_resp_err_t code;
+
+    rd_kafka_topic_partition_list_add(native, scan->topic, scan->partition)->offset = from;
+    code = rd_kafka_assign(scan->rk, native);
+    rd_kafka_topic_partition_list_destroy(native);
+    return code == 0 ? scan_run(scan, err) : sl_klog_fail(err, code, "reading a topic", scan->topic, NULL);
+}
+
+/* What is kept first, then what has come since. */
+static int scan_kept(struct scan *scan, uint64_t *inout_offset, struct sl_err *err)
+{
+    struct klog_kept *kept = scan->kept;
+    int status = sl_klog_kept_each(kept, *inout_offset, scan->each, scan->user);
+
+    if (status != 0)
+        return status;
+    scan->asker = &kept->asker;
+    scan->rk = kept->asker.rk;
+    scan->next = kept->next;
+    if (kept->rkt == NULL)
+        kept->rkt = sl_klog_learn(scan->rk, scan->topic, KLOG_LEARN_MS);
+    status = scan_from(scan, kept->next == 0 ? scan_beginning(scan->rk, scan->topic, scan->partition) : (int64_t)kept->next, err);
+    (void)rd_kafka_assign(scan->rk, NULL);
+    kept->broken = kept->broken || status != 0;
+    kept->next = scan->next;
+    if (status == 0)
+        *inout_offset = scan->next;
+    return status;
+}
+
+static int scan_alone(struct scan *scan, const struct sl_connection *connection, uint64_t *inout_offset, struct sl_err *err)
+{
+    struct klog_asker asker;
+    rd_kafka_topic_t *rkt;
+    int status = sl_klog_asker_open(&asker, connection, "read_committed", err);
+
+    if (status != 0)
+        return status;
+    scan->asker = &asker;
+    scan->rk = asker.rk;
+    rkt = sl_klog_learn(asker.rk, scan->topic, KLOG_LEARN_MS);
+    status = scan_from(scan, *inout_offset == 0 ? scan_beginning(asker.rk, scan->topic, scan->partition) : (int64_t)*inout_offset, err);
+    if (status == 0)
+        *inout_offset = scan->next;
+    (void)rd_kafka_consumer_close(asker.rk);
+    if (rkt != NULL)
+        rd_kafka_topic_destroy(rkt);
+    sl_klog_asker_close(&asker);
+    return status;
+}
+
 int sl_klog_scan(struct sl_klog *log, const struct sl_connection *connection, const char *topic, int32_t partition,
                  uint64_t *inout_offset, int (*each)(void *user, struct sl_slice key, struct sl_slice value), void *user,
                  struct sl_err *err)
 {
-    struct scan scan = {.topic = topic, .partition = partition, .next = *inout_offset, .goal = -1, .each = each, .user = user};
-    rd_kafka_topic_partition_list_t *native;
-    rd_kafka_topic_t *rkt;
-    rd_kafka_resp_err_t code;
-    int status = sl_klog_asker_open(&scan.asker, connection, "read_committed", err);
+    struct scan scan = {.topic = topic, .partition = partition, .next = *inout_offset, .goal = -1, .each = each, .user = user,
+                        .kept = sl_klog_kept_take(connection, topic, partition)};
+    int status;
 
     (void)log;
-    if (status != 0)
-        return status;
-    scan.rk = scan.asker.rk;
-    rkt = sl_klog_learn(scan.rk, topic, KLOG_LEARN_MS);
-    native = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(native, topic, partition)->offset =
-        *inout_offset == 0 ? scan_beginning(scan.rk, topic, partition) : (int64_t)*inout_offset;
-    code = rd_kafka_assign(scan.rk, native);
-    rd_kafka_topic_partition_list_destroy(native);
-    status = code == 0 ? scan_run(&scan, err) : sl_klog_fail(err, code, "reading a topic", topic, NULL);
-    if (status == 0)
-        *inout_offset = scan.next;
-    (void)rd_kafka_consumer_close(scan.rk);
-    if (rkt != NULL)
-        rd_kafka_topic_destroy(rkt);
-    sl_klog_asker_close(&scan.asker);
+    if (scan.kept == NULL)
+        return scan_alone(&scan, connection, inout_offset, err);
+    status = scan_kept(&scan, inout_offset, err);
+    sl_klog_kept_give_back(scan.kept);
     return status;
 }

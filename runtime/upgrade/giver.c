@@ -157,7 +157,7 @@ static int giver_send_all(struct sl_giver *giver, struct sl_err *err)
 {
     if (sl_listener_each(giver_send_listener, giver) != 0)
         return sl_fail(err, SL_E_STOPPED, SL_REMEDY_HALT, 0, "it took no listening sockets");
-    if (sl_wire_send(giver->wire, giver->lock, err, "lock") != 0 || giver->hooks.tell(giver->hooks.user, giver->wire, err) != 0)
+    if (sl_wire_send(giver->wire, giver->lock, err, "lock") != 0)
         return -(int)err->code;
     return sl_wire_send(giver->wire, -1, err, "go %" PRIu64, giver->report.last_taken_ns);
 }
@@ -220,11 +220,15 @@ static void giver_hello(struct sl_giver *giver, const struct sl_wire_message *me
 {
     char why[200], *end;
     long protocol = strtol(rest, &end, 10);
+    struct sl_err err;
 
     giver_child_hello(&giver->child, message->pid);
     giver->report.pid = (long)giver_child_pid(&giver->child);
-    if (protocol == SL_WIRE_PROTOCOL)
+    if (protocol == SL_WIRE_PROTOCOL) {
+        if (giver->hooks.tell(giver->hooks.user, giver->wire, &err) != 0 || sl_wire_send(giver->wire, -1, &err, "begin") != 0)
+            giver_call_off(giver, err.text);
         return;
+    }
     (void)snprintf(why, sizeof(why), "the new version%.60s hands over by protocol %ld, this one by %d: stop this one and start it", end, protocol,
                    SL_WIRE_PROTOCOL);
     giver_call_off(giver, why);

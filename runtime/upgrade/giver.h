@@ -49,7 +49,7 @@ struct sl_giver_hooks {
     /* Close all that a successor opens; listening sockets are kept already. *ret_lock: of the data folder. Nothing may fail but the
      * lock; it is taken first. */
     int (*close)(void *user, int *ret_lock, struct sl_err *err);
-    /* What else the new one has to know, by sl_wire_send. */
+    /* What the new one has to know before it warms up, by sl_wire_send. */
     int (*tell)(void *user, int wire, struct sl_err *err);
     uint64_t (*last_taken_ns)(void *user);
     /* Take it all back; the lock is adopted already. */

@@ -25,46 +25,11 @@ struct taker_slots {
 struct sl_taker {
     uint32_t magic;
     int wire, lock;
-    bool went; /* `go` has come */
+    bool began, went; /* `begin`, `go` have come */
     uint64_t last_taken_ns, go_ns;
     struct taker_slots *slots;
     uint32_t slots_count;
 };
-
-int sl_taker_open(struct sl_taker **ret_taker, struct sl_err *err)
-{
-    const char *text = getenv(SL_WIRE_VARIABLE);
-    struct sl_taker *taker;
-    char *end = NULL;
-    long wire = text == NULL ? -1 : strtol(text, &end, 10);
-
-    if (text == NULL) {
-        *ret_taker = NULL;
-        return 0;
-    }
-    if (end == text || *end != '\0' || wire < 0 || wire > 1 << 20 || fcntl((int)wire, F_SETFD, FD_CLOEXEC) != 0)
-        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
-                       SL_WIRE_VARIABLE "=%.40s names no open descriptor; it is set by `sluice upgrade` alone, unset it", text);
-    taker = calloc(1, sizeof(*taker));
-    if (taker == NULL)
-        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
-    (void)unsetenv(SL_WIRE_VARIABLE);
-    *taker = (struct sl_taker){.magic = TAKER_MAGIC, .wire = (int)wire, .lock = -1};
-    if (sl_wire_send(taker->wire, -1, err, "hello %d %s", SL_WIRE_PROTOCOL, SLUICE_VERSION) != 0) {
-        (void)sl_taker_free(taker);
-        return sl_while(err, "taking over from another process");
-    }
-    *ret_taker = taker;
-    return 0;
-}
-
-void sl_taker_refuse(struct sl_taker *taker, const char *why)
-{
-    struct sl_err err;
-
-    assert(taker->magic == TAKER_MAGIC);
-    (void)sl_wire_send(taker->wire, -1, &err, "refused %s", why);
-}
 
 static int taker_slots(struct sl_taker *taker, const char *rest, struct sl_err *err)
 {
@@ -105,6 +70,7 @@ static int taker_hear(struct sl_taker *taker, struct sl_wire_message *message, s
         (void)close(fd);
     if ((rest = sl_wire_is(message, "slots")) != NULL)
         return taker_slots(taker, rest, err);
+    taker->began = taker->began || sl_wire_is(message, "begin") != NULL;
     if ((rest = sl_wire_is(message, "go")) == NULL)
         return 0;
     if (taker->lock < 0)
@@ -115,17 +81,62 @@ static int taker_hear(struct sl_taker *taker, struct sl_wire_message *message, s
     return 0;
 }
 
-int sl_taker_ready(struct sl_taker *taker, struct sl_err *err)
+static int taker_hear_until(struct sl_taker *taker, const bool *heard, struct sl_err *err)
 {
     struct sl_wire_message message;
+    int status = 0;
+
+    while (status == 0 && !*heard) {
+        status = sl_wire_receive(taker->wire, -1, &message, err);
+        status = status < 0 ? status : taker_hear(taker, &message, err);
+    }
+    return status;
+}
+
+int sl_taker_open(struct sl_taker **ret_taker, struct sl_err *err)
+{
+    const char *text = getenv(SL_WIRE_VARIABLE);
+    struct sl_taker *taker;
+    char *end = NULL;
+    long wire = text == NULL ? -1 : strtol(text, &end, 10);
+
+    if (text == NULL) {
+        *ret_taker = NULL;
+        return 0;
+    }
+    if (end == text || *end != '\0' || wire < 0 || wire > 1 << 20 || fcntl((int)wire, F_SETFD, FD_CLOEXEC) != 0)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                       SL_WIRE_VARIABLE "=%.40s names no open descriptor; it is set by `sluice upgrade` alone, unset it", text);
+    taker = calloc(1, sizeof(*taker));
+    if (taker == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory");
+    (void)unsetenv(SL_WIRE_VARIABLE);
+    *taker = (struct sl_taker){.magic = TAKER_MAGIC, .wire = (int)wire, .lock = -1};
+    if (sl_wire_send(taker->wire, -1, err, "hello %d %s", SL_WIRE_PROTOCOL, SLUICE_VERSION) != 0 ||
+        taker_hear_until(taker, &taker->began, err) != 0) {
+        (void)sl_taker_free(taker);
+        return sl_while(err, "taking over from another process");
+    }
+    *ret_taker = taker;
+    return 0;
+}
+
+void sl_taker_refuse(struct sl_taker *taker, const char *why)
+{
+    struct sl_err err;
+
+    assert(taker->magic == TAKER_MAGIC);
+    (void)sl_wire_send(taker->wire, -1, &err, "refused %s", why);
+}
+
+int sl_taker_ready(struct sl_taker *taker, struct sl_err *err)
+{
     int status = sl_wire_send(taker->wire, -1, err, "ready");
 
     assert(taker->magic == TAKER_MAGIC && !taker->went);
     sl_listener_keep(true);
-    while (status == 0 && !taker->went) {
-        status = sl_wire_receive(taker->wire, -1, &message, err);
-        status = status < 0 ? status : taker_hear(taker, &message, err);
-    }
+    if (status == 0)
+        status = taker_hear_until(taker, &taker->went, err);
     return status == 0 ? 0 : sl_while(err, "taking over from another process");
 }
 

@@ -15,7 +15,8 @@
 
 struct sl_taker;
 
-/* *ret_taker NULL: nobody hands anything over, this is an ordinary start. Says hello; the variable is gone from the environment then. */
+/* *ret_taker NULL: nobody hands anything over, this is an ordinary start. Says hello, and hears what the old process has to say first; the
+ * variable is gone from the environment then. */
 int sl_taker_open(struct sl_taker **ret_taker, struct sl_err *err);
 void sl_taker_refuse(struct sl_taker *taker, const char *why);
 /* Says so and waits for `go`. Then listening sockets are inherited and kept (base/listener.h), the data folder's lock is adopted

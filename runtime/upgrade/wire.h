@@ -3,11 +3,12 @@
  * The new process finds its end of a socket pair by SL_WIRE_VARIABLE. Words before the first blank say what it is:
  *
  *   new:  hello PROTOCOL VERSION   the first; with the kernel's word for who sends it
+ *   old:  slots COUNT TOPOLOGY     how many consumers it has: as many member ids are known to the group; any number of them
+ *   old:  begin                    what was told before is all
  *   new:  refused WHY              it cannot take over; it ends
  *   new:  ready                    all is open that needs neither the data folder nor the group
  *   old:  listener NAME            with the socket (base/listener.h); any number of them
  *   old:  lock                     with the data folder's lock (store/data_dir.h)
- *   old:  slots COUNT TOPOLOGY     how many consumers it had: as many member ids are known to the group
  *   old:  go LAST_TAKEN_NS         all is closed and committed: yours. Until this has come the new one owns nothing, and where the old one
  *                                  goes away before it, the new one ends
  *   new:  failed WHY               it cannot go on after all; it ends

@@ -11,8 +11,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/kafka_lib.sh"
 
 upgrades=$(count 4 20)
-records=$(count 20000 100000) # in each of 12 partitions
-seconds=$(count 20 90)
+records=$(count 30000 150000) # in each of 12 partitions
+seconds=$(count 30 150)
 partitions=12
 
 # counted NODE NAME: a counter of the Kafka source
@@ -22,6 +22,12 @@ counted() {
 }
 counts() { [ "$(counted "$1" kafka_rebalances_total)" -gt 0 ]; }
 all_assigned() { [ "$(($(told a count) + $(told b count) + $(told c count)))" = "$partitions" ]; }
+# flows NODE: it takes records, and had taken none of them when it was asked last
+flows() {
+    local now
+    now=$(curl -s --max-time 5 --unix-socket "$work/$1/control.sock" http://sluice/metrics | awk '/^sluice_read_records_total/ { sum += $2 } END { print sum + 0 }')
+    [ "$now" -gt "${flowed:-0}" ] && flowed=$now
+}
 holder() { cat "$work/$1/lock"; }
 # upgraded NODE [OPTION...]: its last line as JSON into $work/report
 upgraded() {
@@ -36,13 +42,25 @@ make_topic logs "$partitions"
 consumers=1 session=30s nodes a b c
 for node in a b c; do start_node "$node"; done
 wait_for 60 all_assigned || die 'the group did not settle'
-trickle logs "$partitions" 0 "$records" "$seconds" &
+# produce: in small steps, so that a gap is not that of the producers
+produce() {
+    local p pids=()
+    for ((p = 0; p < partitions; p++)); do
+        "$support/numbered" --over "$seconds" --steps 100 "$p" 0 "$records" | kcat -P -q -b "$brokers" -t logs -p "$p" -X acks=all -X linger.ms=1 \
+            -X enable.idempotence=true &
+        pids+=($!)
+    done
+    for p in "${pids[@]}"; do wait "$p" || return 1; done
+}
+produce &
 producer=$!
 for node in a b c; do wait_for 10 counts "$node" || die "no assignment of node $node is counted"; done
 before_a=$(counted a kafka_rebalances_total)
 before_c=$(counted c kafka_rebalances_total)
 : >"$work/gaps"
 for ((i = 1; i <= upgrades; i++)); do
+    flowed=0
+    wait_for 60 flows b && wait_for 60 flows b || die "upgrade $i: no records come"
     old=$(holder b)
     upgraded b || die "upgrade $i: $(cat "$work/report" "$work/upgrade.err"; tail -n 5 "$work/b.log")"
     new=$(holder b)

@@ -109,17 +109,28 @@ static void kafka_wake(void *user)
     source->api->wake(source->api->env);
 }
 
+enum { KAFKA_INSTANCE_BYTES = 512 };
+
+/* instance: KAFKA_INSTANCE_BYTES, for as long as the settings are used. */
+static struct sl_klog_consumer_settings kafka_settings(const struct kafka_config *c, const struct sl_api *api,
+                                                       const struct sl_connection *connection, char *instance)
+{
+    (void)snprintf(instance, KAFKA_INSTANCE_BYTES, "%s/%s/%u", api->node, api->topology, api->slot);
+    return (struct sl_klog_consumer_settings){
+        .connection = connection, .topics = c->topics, .group = c->group != NULL ? c->group : api->topology,
+        .instance_id = c->static_member ? instance : NULL, .cooperative = c->assignor == KAFKA_COOPERATIVE,
+        .queue_bytes = api->share_bytes, .read_committed = true, .want_headers = c->headers,
+        .session_timeout_ms = c->session_timeout / 1000000, .properties = &c->librdkafka,
+    };
+}
+
 static int kafka_open(void *self, const struct sl_api *api, const void *config, struct sl_slot *slot, struct sl_err *err)
 {
     struct kafka_source *source = self;
     const struct sl_topology *topology = sl_slot_topology(slot);
     const struct kafka_config *c = config;
-    char instance[512];
-    struct sl_klog_consumer_settings settings = {
-        .topics = c->topics, .cooperative = c->assignor == KAFKA_COOPERATIVE, .queue_bytes = api->share_bytes, .read_committed = true,
-        .want_headers = c->headers, .session_timeout_ms = c->session_timeout / 1000000, .properties = &c->librdkafka,
-        .wake = kafka_wake, .user = source, .event = kafka_on_event,
-    };
+    char instance[KAFKA_INSTANCE_BYTES];
+    struct sl_klog_consumer_settings settings;
 
     *source = (struct kafka_source){.magic = KAFKA_MAGIC, .api = api, .config = c, .slot = slot, .log = sl_slot_klog(slot),
                                     .known_partition = -1};
@@ -129,10 +140,10 @@ static int kafka_open(void *self, const struct sl_api *api, const void *config, 
     source->connection = kafka_connection(c, topology, &source->own);
     if (source->connection == NULL)
         return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "source %s: no connection is called %s", api->component, c->connection);
-    (void)snprintf(instance, sizeof(instance), "%s/%s/%u", api->node, api->topology, api->slot);
-    settings.connection = source->connection;
-    settings.group = source->group;
-    settings.instance_id = c->static_member ? instance : NULL;
+    settings = kafka_settings(c, api, source->connection, instance);
+    settings.wake = kafka_wake;
+    settings.user = source;
+    settings.event = kafka_on_event;
     kafka_look_init(&source->look, source, kafka_look_done);
     kafka_look_init(&source->range, source, kafka_range_done);
     source->lag.source = source;
@@ -164,6 +175,24 @@ static void kafka_close(void *self)
     kafka_items_fini(source);
     kafka_known_fini(source);
     source->magic = 0;
+}
+
+static int kafka_ahead(const struct sl_api *api, const void *config, const struct sl_topology *topology, struct sl_klog *log,
+                       struct sl_err *err)
+{
+    const struct kafka_config *c = config;
+    char instance[KAFKA_INSTANCE_BYTES];
+    struct sl_connection own;
+    const struct sl_connection *connection = kafka_connection(c, topology, &own);
+    struct sl_klog_consumer_settings settings = kafka_settings(c, api, connection, instance);
+    const char *topic = kafka_transactional(topology) ? topology->commit_topic : NULL;
+    uint32_t partitions = 0;
+
+    if (connection == NULL || log->kind->ahead == NULL)
+        return 0;
+    if (topic != NULL && log->kind->partition_count(log, connection, topic, &partitions, err) != 0)
+        return -(int)err->code;
+    return log->kind->ahead(log, &settings, topic, topic == NULL ? 0 : sl_commit_partition(settings.group, partitions), err);
 }
 
 static int kafka_partitions(const struct sl_api *api, const void *config, const struct sl_topology *topology, struct sl_klog *log,
@@ -285,6 +314,7 @@ const struct sl_source_kind sl_source_kafka = {
     .flags = SL_SOURCE_KAFKA | SL_SOURCE_ENDS,
     .open = kafka_open,
     .partitions = kafka_partitions,
+    .ahead = kafka_ahead,
     .poll = kafka_source_poll,
     .release = kafka_release,
     .seek = kafka_source_seek,
