@@ -2,7 +2,8 @@
  *
  * FAIL_IO="OPERATION:NUMBER:ACTION:TEXT": when OPERATION (fsync, rename) happens for the NUMBERth time on a path that holds TEXT,
  * ACTION: stop (SIGSTOP before it is done), or fail (EIO; the data is not synced). NUMBER counts from 1.
- * FAIL_IO_DONE names a file that is made when it happened, so that a script can wait for it.
+ * FAIL_IO_DONE names a file that is made when it happened, so that a script can wait for it. FAIL_IO_AFTER names one before whose appearance nothing
+ * is counted.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 static char fail_operation[16], fail_action[16], fail_text[PATH_MAX];
+static const char *fail_after;
 static unsigned fail_at;
 static atomic_uint fail_seen;
 
@@ -25,6 +27,7 @@ __attribute__((constructor)) static void fail_load(void)
 {
     const char *plan = getenv("FAIL_IO");
 
+    fail_after = getenv("FAIL_IO_AFTER");
     if (plan != NULL && sscanf(plan, "%15[^:]:%u:%15[^:]:%4095s", fail_operation, &fail_at, fail_action, fail_text) != 4) {
         (void)fprintf(stderr, "fail_io: FAIL_IO=%s is not OPERATION:NUMBER:ACTION:TEXT\n", plan);
         _exit(2);
@@ -44,6 +47,8 @@ static void fail_tell(void)
 static bool fail_now(const char *operation, const char *path)
 {
     if (fail_at == 0 || strcmp(operation, fail_operation) != 0 || strstr(path, fail_text) == NULL)
+        return false;
+    if (fail_after != NULL && access(fail_after, F_OK) != 0)
         return false;
     if (atomic_fetch_add(&fail_seen, 1) + 1 != fail_at)
         return false;
