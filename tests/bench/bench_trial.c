@@ -125,7 +125,7 @@ static struct bench_took bench_run(enum bench_way way, struct sl_sides *sides)
     took = (struct bench_took){bench_cpu_s(), (double)sl_clock_now_ns() / 1e9};
     (void)sl_host_pause(host, "t", false, &err);
     while (!sl_host_idle(host))
-        (void)usleep(500);
+        (void)usleep(500); /* poll */
     took = (struct bench_took){bench_cpu_s() - took.cpu_s, (double)sl_clock_now_ns() / 1e9 - took.wall_s};
     memset(sides, 0, sizeof(*sides));
     if (candidate != NULL) {
