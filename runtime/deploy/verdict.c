@@ -94,20 +94,21 @@ static double verdict_alpha(const struct sl_verdict *verdict)
 
 /* ---- spread ---- */
 
-static void spread_look(struct sl_verdict_spread *spread, uint64_t count, uint64_t now_ns)
+static void spread_look(struct sl_verdict_spread *spread, uint64_t count, uint64_t records, uint64_t now_ns)
 {
-    uint64_t in_second = count - spread->at_count;
-    double step = (double)in_second - (double)spread->before;
+    double of_records = records > 0 ? (double)count / (double)records : 0, in_second = (double)(count - spread->at_count);
+    double beyond = in_second - of_records * (double)(records - spread->at_records);
 
     if (now_ns - spread->at_ns < SL_NS_PER_S)
         return;
     if (spread->seconds > 0) {
-        spread->squares += step * step / 2;
-        spread->sum += (double)in_second;
+        spread->squares += (beyond - spread->before) * (beyond - spread->before) / 2;
+        spread->sum += in_second;
     }
     spread->seconds++;
-    spread->before = in_second;
+    spread->before = beyond;
     spread->at_count = count;
+    spread->at_records = records;
     spread->at_ns = now_ns;
 }
 
@@ -124,7 +125,7 @@ static double spread_factor(const struct sl_verdict_spread *spread)
 static void verdict_look_spreads(struct sl_verdict *verdict, const struct sl_sides *sides, uint64_t now_ns)
 {
     for (int count = 0; count < SL_VERDICT_P50; count++)
-        spread_look(&verdict->spread[count], verdict_of(&sides->baseline, (enum sl_verdict_count)count), now_ns);
+        spread_look(&verdict->spread[count], verdict_of(&sides->baseline, (enum sl_verdict_count)count), sides->baseline.records, now_ns);
 }
 
 /* ---- one count ---- */
@@ -186,23 +187,28 @@ static bool one_is_good(const struct sl_verdict *verdict, struct verdict_one *on
     return one->high < verdict->limits.ratio && (count != SL_VERDICT_FILTERED || one->low > 1 / verdict->limits.ratio);
 }
 
-static void one_print(const struct sl_verdict *verdict, const struct verdict_one *one, enum sl_verdict_count count, const char *allowed,
-                      char text[400])
+static void one_print(const struct sl_verdict *verdict, const struct verdict_one *one, enum sl_verdict_count count, bool fails, char text[400])
 {
-    char times[64], bound[64];
-    bool less = one->ratio < 1;
+    char times[64], bound[64], limit[64];
+    double ratio = verdict->limits.ratio;
 
     if (isinf(one->ratio))
         (void)snprintf(times, sizeof(times), "where the live version has none");
     else
         (void)snprintf(times, sizeof(times), "%.3g times as many a record", one->ratio);
+    if (fails)
+        (void)snprintf(limit, sizeof(limit), "the plan allows %.3g", one->ratio < 1 ? 1 / ratio : ratio);
+    else if (count == SL_VERDICT_FILTERED)
+        (void)snprintf(limit, sizeof(limit), "not clear yet that it is between %.3g and %.3g", 1 / ratio, ratio);
+    else
+        (void)snprintf(limit, sizeof(limit), "not clear yet that it is under %.3g", ratio);
     if (isinf(one->high))
         (void)snprintf(bound, sizeof(bound), "at least %.3g times", one->low);
     else
         (void)snprintf(bound, sizeof(bound), "between %.3g and %.3g times", one->low, one->high);
-    (void)snprintf(text, 400, "%s: %" PRIu64 " of %" PRIu64 " in the canary, %" PRIu64 " of %" PRIu64 " beside it: %s (at confidence %.4g%% %s; %s %.3g)",
+    (void)snprintf(text, 400, "%s: %" PRIu64 " of %" PRIu64 " in the canary, %" PRIu64 " of %" PRIu64 " beside it: %s (at confidence %.4g%% %s; %s)",
                    verdict_words[count].noun, one->events.canary, one->of.canary, one->events.baseline, one->of.baseline, times,
-                   100 * (1 - one->alpha), bound, allowed, less ? 1 / verdict->limits.ratio : verdict->limits.ratio);
+                   100 * (1 - one->alpha), bound, limit);
 }
 
 /* ---- latency as a whole ---- */
@@ -283,7 +289,7 @@ static bool verdict_fails(const struct sl_verdict *verdict, const struct sl_side
         if (!one_is_bad(verdict, &one, count))
             continue;
         one_bound(&one);
-        one_print(verdict, &one, count, "the plan allows", text);
+        one_print(verdict, &one, count, true, text);
         bytes = strlen(text);
         (void)snprintf(text + bytes, 400 - bytes, "%s", verdict_words[count].remedy);
         return true;
@@ -302,7 +308,7 @@ static bool verdict_passes(const struct sl_verdict *verdict, const struct sl_sid
         one = verdict_judge(verdict, sides, count);
         if (one_is_good(verdict, &one, count))
             continue;
-        one_print(verdict, &one, count, "not clear yet that it is under", text);
+        one_print(verdict, &one, count, false, text);
         return false;
     }
     return true;

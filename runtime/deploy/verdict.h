@@ -30,11 +30,11 @@ enum sl_verdict_answer { SL_VERDICT_HOLD, SL_VERDICT_PASS, SL_VERDICT_FAIL, SL_V
 
 enum sl_verdict_count { SL_VERDICT_ERRORS, SL_VERDICT_DEAD, SL_VERDICT_FILTERED, SL_VERDICT_P50, SL_VERDICT_P90, SL_VERDICT_P99, SL_VERDICT_COUNTS };
 
-/* How much more the counts of a second vary than those of independent events: by differences of neighbours, which a load that
- * rises and falls does not disturb. */
+/* How much more the counts of a second vary than those of independent events, beyond what its records explain: by differences of
+ * neighbours, which what rises and falls slowly does not disturb. */
 struct sl_verdict_spread {
-    uint64_t at_ns, at_count, before;
-    double squares, sum;
+    uint64_t at_ns, at_count, at_records;
+    double before, squares, sum; /* before: the last second's count beyond what its records would give */
     uint32_t seconds;
 };
 
