@@ -217,6 +217,11 @@ static int merge_check_sink(const struct sl_topology *running, const struct sl_c
                        "sinks.%s.when_full: whether its records wait in a queue of their own cannot change while the topology runs; leave it "
                        "as it is, or give the new sink a name of its own",
                        sink->name);
+    if (was != NULL && sink->sink.when_full == SL_FULL_SPOOL && was->sink.required != sink->sink.required)
+        return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,
+                       "sinks.%s.required: what lies in its queue was put there with required: %s, and cannot change its meaning while the "
+                       "topology runs; leave it as it is, or give the new sink a name of its own",
+                       sink->name, was->sink.required ? "true" : "false");
     if (was == NULL || merge_is_flushed(was) == merge_is_flushed(sink))
         return 0;
     return sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0,

@@ -357,6 +357,9 @@ static void test_a_sink_keeps_its_queue_or_has_none(void **state)
             "name: t\nsources:\n  in: { type: stdin }\nsinks:\n  new: { inputs: [in], type: stdout, was: out }\n",
             "sinks.new.when_full: whether its records wait in a queue of their own cannot change while the topology runs; leave it as it is, "
             "or give the new sink a name of its own");
+    refused(OUT("type: stdout, when_full: spool"), OUT("type: stdout, when_full: spool, required: false"),
+            "sinks.out.required: what lies in its queue was put there with required: true, and cannot change its meaning while the topology "
+            "runs; leave it as it is, or give the new sink a name of its own");
 }
 
 /* ---- limits ---- */

@@ -47,7 +47,7 @@ static bool flush_dirty(const struct sl_slot *slot)
                 return true;
         }
     }
-    return slot->commit.tombstones_count > 0 || slot->commit.later.bytes > 0;
+    return slot->commit.tombstones_count > 0 || slot->commit.later.bytes > 0 || slot->commit.again || slot->commit.again_sealed;
 }
 
 static uint64_t flush_every_ns(const struct sl_slot *slot, uint64_t otherwise_s)
@@ -221,21 +221,103 @@ static void flush_add_entry(struct sl_slot *slot, const struct sl_slot_sink *sin
     sl_buf_fini(&value);
 }
 
+static void flush_add_mark(struct sl_slot *slot, const struct sl_partition *partition, const char *sink, const struct sl_mark *mark)
+{
+    char text[SL_COMMIT_KEY_BYTES], value[SL_MARK_BYTES];
+    const struct sl_commit_key key = {.kind = SL_KEY_MARK, .group = sl_slot_group(slot), .source = partition->source, .sink = sink,
+                                      .topic = partition->topic, .id = partition->id};
+    const struct sl_slice name = {text, (uint32_t)sl_commit_key_print(&key, text)};
+
+    sl_domain_change(&slot->commit.what, name, mark == NULL ? (struct sl_slice){NULL, 0}
+                                                            : (struct sl_slice){value, (uint32_t)sl_mark_print(mark, partition->incarnation, value)});
+}
+
+static bool flush_is_name(const struct sl_slot *slot, const char *name)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].name != NULL && strcmp(slot->sinks[s].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Marks under the name that the sink had before go in the commit that writes them under its own. */
+static void flush_add_renamed(struct sl_slot *slot, const struct sl_partition *partition, const struct sl_slot_sink *sink)
+{
+    const char *names[] = {sink->former, sink->now.common->was};
+
+    for (int n = 0; n < 2; n++)
+        if (names[n] != NULL && !flush_is_name(slot, names[n]))
+            flush_add_mark(slot, partition, names[n], NULL);
+}
+
+/* A sink that the topology has no more is not reached, but what it finishes is its own. */
+static bool flush_is_marked(const struct sl_slot_source *source, const struct sl_slot_sink *sink, uint32_t s)
+{
+    return source->sinks[s] || (sink->gone && sink->now.kind != NULL);
+}
+
 static void flush_add_marks(struct sl_slot *slot, struct sl_partition *partition)
 {
     const struct sl_slot_source *source = sl_slot_source_of(slot, partition);
-    char text[SL_COMMIT_KEY_BYTES], value[SL_MARK_BYTES];
 
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
-        struct sl_position *position = &slot->sinks[s].positions[partition->index];
-        struct sl_commit_key key = {.kind = SL_KEY_MARK, .group = sl_slot_group(slot), .source = partition->source,
-                                    .sink = slot->sinks[s].name == NULL ? "" : slot->sinks[s].name,
-                                    .topic = partition->topic, .id = partition->id};
-        if (!source->sinks[s] || (!position->unmarked && flush_mark_eq(&position->sealed, &position->committed)))
+        struct sl_slot_sink *sink = &slot->sinks[s];
+        struct sl_position *position = &sink->positions[partition->index];
+        if (!flush_is_marked(source, sink, s) || (!position->unmarked && flush_mark_eq(&position->sealed, &position->committed)))
             continue;
         position->in_commit = true;
-        sl_domain_change(&slot->commit.what, (struct sl_slice){text, (uint32_t)sl_commit_key_print(&key, text)},
-                         (struct sl_slice){value, (uint32_t)sl_mark_print(&position->sealed, partition->incarnation, value)});
+        if (position->unmarked)
+            flush_add_renamed(slot, partition, sink);
+        flush_add_mark(slot, partition, sink->name, &position->sealed);
+    }
+}
+
+/* ---- marks of sinks that are no more ---- */
+
+void sl_slot_part(struct sl_slot *slot, uint32_t s)
+{
+    const struct sl_slot_sink *sink = &slot->sinks[s];
+    size_t bytes = strlen(sink->name) + 1;
+
+    for (uint32_t p = 0; p < slot->partitions_cap; p++) {
+        struct sl_parted *parted = slot->partitions[p] == NULL ? NULL : malloc(sizeof(*parted) + bytes);
+        if (parted == NULL) /* of another assignment, or no memory: the mark stays where it is */
+            continue;
+        *parted = (struct sl_parted){.mark = sink->positions[p].committed, .partition = p, .incarnation = slot->partitions[p]->incarnation,
+                                     .assignment = slot->partitions[p]->assignment, .next = slot->parted};
+        memcpy(parted->sink, sink->name, bytes);
+        slot->parted = parted;
+    }
+}
+
+/* What is over: its partition was given up, or there is a sink of that name again. `committed`: and what this commit has removed. */
+static void flush_parted_sweep(struct sl_slot *slot, bool committed)
+{
+    struct sl_parted **last = &slot->parted;
+
+    while (*last != NULL) {
+        struct sl_parted *parted = *last;
+        const struct sl_partition *partition = slot->partitions[parted->partition];
+        if ((committed && parted->in_commit) || partition == NULL || partition->assignment != parted->assignment ||
+            flush_is_name(slot, parted->sink)) {
+            *last = parted->next;
+            free(parted);
+            continue;
+        }
+        parted->in_commit = false;
+        last = &parted->next;
+    }
+}
+
+static void flush_add_parted(struct sl_slot *slot, const struct sl_partition *partition)
+{
+    uint64_t lowest = sl_slot_lowest(slot, partition->index, false, flush_sealed);
+
+    for (struct sl_parted *parted = slot->parted; parted != NULL; parted = parted->next) {
+        if (parted->partition != partition->index || lowest < parted->mark.next)
+            continue;
+        parted->in_commit = true;
+        flush_add_mark(slot, partition, parted->sink, NULL);
     }
 }
 
@@ -249,10 +331,13 @@ static int flush_add_offset(struct sl_slot *slot, const struct sl_partition *par
     size_t bytes;
 
     for (uint32_t s = 0; s < slot->sinks_count && count < SL_MARK_ROWS; s++)
-        if (source->sinks[s])
+        if (flush_is_marked(source, &slot->sinks[s], s))
             rows[count++] = (struct sl_named_mark){slot->sinks[s].name,
                                                    slot->sinks[s].positions[partition->index].sealed,
                                                    partition->incarnation};
+    for (const struct sl_parted *parted = slot->parted; parted != NULL && count < SL_MARK_ROWS; parted = parted->next)
+        if (parted->partition == partition->index && !parted->in_commit)
+            rows[count++] = (struct sl_named_mark){parted->sink, parted->mark, parted->incarnation};
     bytes = sl_marks_print(rows, count, metadata, &written);
     return sl_klog_list_add(&slot->commit.what.offsets, partition->topic, partition->number,
                             (int64_t)sl_slot_lowest(slot, partition->index, true, flush_sealed), metadata, (uint32_t)bytes);
@@ -264,6 +349,8 @@ static bool flush_moved(struct sl_slot *slot, uint32_t p)
 {
     const struct sl_slot_source *source = sl_slot_source_of(slot, slot->partitions[p]);
 
+    if (slot->commit.again_sealed)
+        return true;
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         const struct sl_position *position = &slot->sinks[s].positions[p];
         if (!flush_mark_eq(&position->sealed, &position->committed) || (source->sinks[s] && position->unmarked))
@@ -327,7 +414,10 @@ static int flush_compose(struct sl_slot *slot, struct sl_err *err)
     struct sl_slot_commit *commit = &slot->commit;
 
     sl_buf_reset(&commit->sealed_tombstones);
+    commit->again_sealed = commit->again_sealed || commit->again;
+    commit->again = false;
     flush_add_later(commit);
+    flush_parted_sweep(slot, false);
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         const struct sl_slot_sink *sink = &slot->sinks[s];
         if (!sink->sealed || sink->flush == NULL)
@@ -339,6 +429,7 @@ static int flush_compose(struct sl_slot *slot, struct sl_err *err)
         if (slot->partitions[p] == NULL || !flush_moved(slot, p))
             continue;
         flush_add_marks(slot, slot->partitions[p]);
+        flush_add_parted(slot, slot->partitions[p]);
         if (sl_domain_is_kafka(slot->domain) && flush_add_offset(slot, slot->partitions[p]) != 0)
             return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for a commit");
     }
@@ -465,6 +556,8 @@ static void flush_apply(struct sl_slot *slot)
 {
     slot->commits++;
     flush_later_done(&slot->commit);
+    slot->commit.again_sealed = false;
+    flush_parted_sweep(slot, true);
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_slot_sink *sink = &slot->sinks[s];
         if (!sink->sealed)
@@ -646,5 +739,10 @@ void sl_slot_commit_fini(struct sl_slot *slot)
     sl_buf_fini(&slot->commit.what.changes);
     sl_buf_fini(&slot->commit.tombstones);
     sl_buf_fini(&slot->commit.later);
+    while (slot->parted != NULL) {
+        struct sl_parted *parted = slot->parted;
+        slot->parted = parted->next;
+        free(parted);
+    }
     sl_buf_fini(&slot->commit.sealed_tombstones);
 }

@@ -83,10 +83,15 @@ struct position_look {
     uint32_t count;
 };
 
-/* The name that the sink had before (`was:`), or NULL. */
-static const char *position_was(const struct sl_slot_sink *sink)
+/* The name that the sink had before (`was:`), or NULL: also where a sink of that name is there (again). */
+static const char *position_was(const struct sl_slot *slot, const struct sl_slot_sink *sink)
 {
-    return sink->now.common == NULL ? NULL : sink->now.common->was;
+    const char *was = sink->now.common == NULL ? NULL : sink->now.common->was;
+
+    for (uint32_t s = 0; was != NULL && s < slot->sinks_count; s++)
+        if (slot->sinks[s].name != NULL && strcmp(slot->sinks[s].name, was) == 0)
+            return NULL;
+    return was;
 }
 
 static int position_look_each(void *user, struct sl_slice key, struct sl_slice value)
@@ -102,7 +107,7 @@ static int position_look_each(void *user, struct sl_slice key, struct sl_slice v
         strcmp(found.id, look->want.id) != 0 || strcmp(found.topic, look->want.topic) != 0)
         return 0;
     for (uint32_t s = 0; s < look->slot->sinks_count; s++) {
-        const char *name = look->slot->sinks[s].name, *was = position_was(&look->slot->sinks[s]);
+        const char *name = look->slot->sinks[s].name, *was = position_was(look->slot, &look->slot->sinks[s]);
         if (name == NULL || strcmp(found.sink, name) != 0)
             name = was;
         if (name == NULL || strcmp(found.sink, name) != 0)
@@ -114,16 +119,19 @@ static int position_look_each(void *user, struct sl_slice key, struct sl_slice v
     return 0;
 }
 
-/* Marks under the name that the sink had before (`was:`) are its own, where there are none under the new one. */
-static const struct sl_mark *position_find(const struct sl_named_mark *marks, uint32_t count, const struct sl_slot_sink *sink)
+/* Marks under the name that the sink had before (`was:`) are its own: the further one counts, since marks never go back. (One that a version in
+ * between had left behind may still lie under either name.) */
+static const struct sl_mark *position_find(const struct sl_slot *slot, const struct sl_named_mark *marks, uint32_t count,
+                                           const struct sl_slot_sink *sink)
 {
-    const char *names[] = {sink->name, position_was(sink)};
+    const char *names[] = {sink->name, position_was(slot, sink)};
+    const struct sl_mark *found = NULL;
 
     for (int n = 0; n < 2; n++)
         for (uint32_t i = 0; names[n] != NULL && i < count; i++)
-            if (strcmp(marks[i].sink, names[n]) == 0)
-                return &marks[i].mark;
-    return NULL;
+            if (strcmp(marks[i].sink, names[n]) == 0 && (found == NULL || marks[i].mark.next > found->next))
+                found = &marks[i].mark;
+    return found;
 }
 
 static struct sl_partition *position_new(struct sl_slot *slot, const char *source, const char *topic, const char *id)
@@ -154,6 +162,14 @@ static struct sl_partition *position_new(struct sl_slot *slot, const char *sourc
     return partition;
 }
 
+static bool position_is_name(const struct sl_slot *slot, const char *sink)
+{
+    for (uint32_t s = 0; s < slot->sinks_count; s++)
+        if (slot->sinks[s].name != NULL && strcmp(slot->sinks[s].name, sink) == 0)
+            return true;
+    return false;
+}
+
 /* Sets every sink's position from its mark, else from `start`; next is the lowest of the sinks that the source reaches. */
 static void position_place(struct sl_slot *slot, const struct sl_slot_source *source, struct sl_partition *partition,
                            const struct sl_named_mark *marks, uint32_t count, uint64_t start, struct sl_mark *ret_mark)
@@ -170,14 +186,16 @@ static void position_place(struct sl_slot *slot, const struct sl_slot_source *so
     }
     if (lowest != UINT64_MAX)
         start = lowest;
+    for (uint32_t i = 0; i < count; i++) /* the offset may be that of a sink that is no more */
+        slot->commit.again = slot->commit.again || !position_is_name(slot, marks[i].sink);
     partition->next = UINT64_MAX;
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         struct sl_position *position = &slot->sinks[s].positions[partition->index];
-        const struct sl_mark *mark = position_find(marks, count, &slot->sinks[s]);
+        const struct sl_mark *mark = position_find(slot, marks, count, &slot->sinks[s]);
         struct sl_mark at = {start, UINT64_MAX, 0, 0};
         if (mark != NULL)
             at = *mark;
-        *position = (struct sl_position){at, at, at, at, UINT32_MAX, UINT32_MAX, false, mark == NULL || position_was(&slot->sinks[s]) != NULL};
+        *position = (struct sl_position){at, at, at, at, UINT32_MAX, UINT32_MAX, false, mark == NULL || position_was(slot, &slot->sinks[s]) != NULL};
         if (source->sinks[s] && at.next < partition->next)
             partition->next = at.next;
     }

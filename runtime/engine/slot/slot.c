@@ -651,6 +651,7 @@ static void slot_free_sinks(struct sl_slot *slot)
 {
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         free(slot->sinks[s].name);
+        free(slot->sinks[s].former);
         sl_ledger_fini(&slot->sinks[s].open);
         sl_ledger_fini(&slot->sinks[s].sealed_ledger);
     }

@@ -101,6 +101,7 @@ struct sl_slot_sink { /* one name; a row is free where now.kind is NULL */
     struct sl_instance now;
     struct sl_leaving *leaving;
     char *name;
+    char *former;  /* its name before a swap, or NULL: its marks there go once they are under the new one */
     bool gone;     /* the topology has it no more; it finishes what it took, and its queue */
     char zone[33]; /* once it is known */
     struct sl_position *positions; /* [slot->partitions_cap] */
@@ -113,6 +114,17 @@ struct sl_slot_sink { /* one name; a row is free where now.kind is NULL */
     uint64_t backoff_ns;
     uint32_t tickets_pending;
     struct sl_queue *queue; /* when_full: spool (queue.h), or NULL */
+};
+
+/* The last mark of a sink that the topology has no more and that has finished. It stays in the commit record until all others have come as far:
+ * were it missing, a sink of that name that comes back would begin where the slowest of the others stands, and be given records again. */
+struct sl_parted {
+    struct sl_mark mark;
+    uint32_t partition, incarnation;
+    uint64_t assignment;
+    bool in_commit; /* its removal is */
+    struct sl_parted *next;
+    char sink[]; /* name */
 };
 
 struct sl_node { /* a stage in the tree of one source */
@@ -219,6 +231,7 @@ struct sl_slot_commit {
     struct sl_buf sealed_tombstones; /* those named by the commit under way */
     struct sl_buf later; /* changes that the next commit brings along: u32 lengths of key and value (UINT32_MAX: removed), key, value */
     size_t later_sealed; /* so much of it is in the commit under way */
+    bool again, again_sealed; /* due though no mark has moved: a sink that held the offset back is no more */
 };
 
 struct sl_slot {
@@ -239,6 +252,7 @@ struct sl_slot {
     uint32_t sources_count, source_next;
     struct sl_slot_sink *sinks; /* [SL_SLOT_SINKS_MAX] */
     uint32_t sinks_count, dead_sink;
+    struct sl_parted *parted;
     struct sl_slot_replay *replay; /* replay.h: this slot reads letters again; NULL: an ordinary one */
     void **path_blocks; /* memory of the paths of all plans: who is bound to a column may keep its path */
     uint32_t path_blocks_count;
@@ -384,6 +398,8 @@ bool sl_slot_is_letters(const struct sl_slot *slot, uint32_t sink); /* the sink 
 /* flush.c */
 /* The next commit brings this change along; value.data NULL: removes the key. Copied. */
 void sl_slot_commit_later(struct sl_slot *slot, struct sl_slice key, struct sl_slice value);
+/* The row's sink has finished and goes: its marks stay for a while. */
+void sl_slot_part(struct sl_slot *slot, uint32_t sink);
 void sl_slot_flush_turn(struct sl_slot *slot, uint64_t *wake_ns);
 bool sl_slot_committed_all(const struct sl_slot *slot);
 /* The name under which this slot's commits are kept: the consumer group, or the topology. */

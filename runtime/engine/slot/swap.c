@@ -61,7 +61,8 @@ static void swap_row_clear(struct sl_slot *slot, struct sl_slot_sink *sink)
     for (uint32_t i = 0; i < slot->sources_count; i++)
         slot->sources[i].sinks[sink - slot->sinks] = false;
     free(sink->name);
-    sink->name = NULL;
+    free(sink->former);
+    sink->name = sink->former = NULL;
     sink->gone = false;
     sink->zone[0] = '\0';
     sink->want_flush = false;
@@ -234,6 +235,7 @@ static void swap_gone_turn(struct sl_slot *slot, uint32_t s)
     if (!sink->now.flushed && (sink->tickets_pending > 0 || (sink->queue != NULL && !sl_slot_queue_is_empty(slot, s)) ||
                                (sink->now.kind->drain != NULL && sink->now.kind->drain(sink->now.self) != 1)))
         return;
+    sl_slot_part(slot, s);
     sl_instance_close(&sink->now);
     sl_slot_queue_end(slot, s);
     swap_row_clear(slot, sink);
@@ -419,30 +421,14 @@ static int swap_may(const struct sl_slot *slot, const struct sl_plan *plan, stru
 
 /* ---- the swap ---- */
 
-/* Its marks under the old name are of no use any more: a missing mark means a sink that is new. */
-static void swap_unmark(struct sl_slot *slot, const char *sink)
-{
-    for (uint32_t p = 0; p < slot->partitions_cap; p++) {
-        const struct sl_partition *partition = slot->partitions[p];
-        char text[SL_COMMIT_KEY_BYTES];
-        struct sl_commit_key key = {.kind = SL_KEY_MARK, .group = sl_slot_group(slot), .sink = sink};
-        if (partition == NULL)
-            continue;
-        key.source = partition->source;
-        key.topic = partition->topic;
-        key.id = partition->id;
-        sl_slot_commit_later(slot, (struct sl_slice){text, (uint32_t)sl_commit_key_print(&key, text)}, (struct sl_slice){NULL, 0});
-    }
-}
-
 /* `was:` the row goes on under its new name; the next commit writes its marks and its zone there. */
 static void swap_rename(struct sl_slot *slot, struct sl_slot_sink *sink, char **name)
 {
     char text[SL_COMMIT_KEY_BYTES];
     struct sl_commit_key key = {.kind = SL_KEY_ZONE, .group = sl_slot_group(slot), .sink = *name};
 
-    swap_unmark(slot, sink->name);
-    free(sink->name);
+    free(sink->former);
+    sink->former = sink->name;
     sink->name = *name;
     *name = NULL;
     if (sink->zone[0] != '\0')
@@ -500,8 +486,8 @@ static void swap_sinks_gone(struct sl_slot *slot, const struct sl_plan *plan)
         uint32_t c = sink->now.component;
         if (sink->now.kind == NULL || sink->gone || plan->fates[c] != SL_MERGE_GONE)
             continue;
-        swap_unmark(slot, sink->name);
         sink->gone = sink->want_flush = true;
+        slot->commit.again = true;
         slot->leaving++;
     }
 }
