@@ -250,6 +250,8 @@ struct sl_flush { /* first member of a sink's own flush struct */
     uint64_t number;
     struct sl_slice entry; /* bytes for the commit record, owned by the flush; set by prepare; data NULL: none */
     const struct sl_ledger *ledger; /* set by the engine before prepare: what this flush accounts for, by service and level */
+    uint32_t generation; /* set by the engine before prepare: version of the topology that was live at the seal; 0: not known */
+    bool several;        /* and some of its records went through another one */
 };
 
 #endif

@@ -190,6 +190,10 @@ static void landing_json(struct sl_buf *buf, const struct sl_landing_entry *entr
     sl_json_out_str_at(&out, "topology", entry->topology);
     sl_json_out_str_at(&out, "sink", entry->component);
     sl_json_out_i64_at(&out, "sealed_unix_ms", entry->unix_ms);
+    if (entry->generation != 0) {
+        sl_json_out_u64_at(&out, "generation", entry->generation);
+        sl_json_out_bool_at(&out, "several_generations", entry->several);
+    }
     sl_json_out_key(&out, "files");
     sl_json_out_array(&out);
     for (uint32_t i = 0; i < entry->files_count; i++) {
@@ -378,7 +382,7 @@ static int landing_inflate(struct landing_reader *reader, size_t bytes, struct l
         rc = landing_lines_feed(lines, reader->out, out.pos);
         if (rc != 0)
             return rc;
-        more = out.pos == out.size;
+        more = out.pos == out.size && reader->frame_left != 0; /* a call behind a frame's end would ask for another frame */
     }
     return 0;
 }

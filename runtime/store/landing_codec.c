@@ -93,6 +93,10 @@ int sl_landing_encode(const struct sl_landing_entry *entry, char **ret_data, siz
         landing_put_range(&buf, &entry->ranges[i]);
     for (uint32_t i = 0; i < entry->accounts_count; i++)
         landing_put_account(&buf, &entry->accounts[i]);
+    if (entry->generation != 0) {
+        landing_put(&buf, entry->generation, 4);
+        landing_put(&buf, entry->several, 1);
+    }
     landing_put(&buf, sl_crc32c(0, buf.data, buf.bytes), 4);
     data = sl_buf_take(&buf, ret_bytes);
     if (data == NULL)
@@ -217,6 +221,10 @@ static int landing_get_rows(struct landing_cursor *cursor, struct sl_landing_ent
         landing_get_range(cursor, &entry->ranges[i]);
     for (uint32_t i = 0; i < entry->accounts_count && !cursor->bad; i++)
         landing_get_account(cursor, &entry->accounts[i]);
+    if (!cursor->bad && cursor->data != cursor->end) {
+        entry->generation = (uint32_t)landing_get(cursor, 4);
+        entry->several = landing_get(cursor, 1) != 0;
+    }
     return cursor->bad || cursor->data != cursor->end ? -1 : 0;
 }
 

@@ -169,6 +169,24 @@ static bool rig_has(struct rig *rig, const char *name)
     return stat(path, &st) == 0;
 }
 
+static int take_name(void *user, const char *name)
+{
+    (void)snprintf(user, 256, "%s", name);
+    return 0;
+}
+
+/* The only temporary there is. */
+static const char *rig_temporary(struct rig *rig)
+{
+    static char text[512];
+    char path[512], name[256] = "none";
+
+    (void)snprintf(path, sizeof(path), "%s/.sluice/tmp/n1/1", rig->dir);
+    assert_int_equal(sl_fs_posix()->list(sl_fs_posix(), path, take_name, name), 0);
+    (void)snprintf(text, sizeof(text), ".sluice/tmp/n1/1/%.255s", name);
+    return text;
+}
+
 static int count_name(void *user, const char *name)
 {
     (void)name;
@@ -414,11 +432,11 @@ static void test_both_names_after_a_crash_become_one(void **state)
     struct sl_flush *flush = rig_prepared(rig);
     char from[512], to[512];
 
-    (void)snprintf(from, sizeof(from), "%s/.sluice/tmp/n1/1/0-0-0", rig->dir);
+    (void)snprintf(from, sizeof(from), "%s/%s", rig->dir, rig_temporary(rig));
     (void)snprintf(to, sizeof(to), "%s/n1-0001-00000001.ndjson.zst", rig->dir);
     assert_int_equal(link(from, to), 0);
     assert_int_equal(sl_sink_files.publish(flush, &rig->err), 0);
-    assert_false(rig_has(rig, ".sluice/tmp/n1/1/0-0-0"));
+    assert_int_equal(rig_count(rig, ".sluice/tmp/n1/1"), 0);
     assert_string_equal(rig_read(rig, "n1-0001-00000001.ndjson.zst")->text, "one|");
     sl_sink_files.release_flush(rig->self, flush);
 }
@@ -432,9 +450,9 @@ static void test_a_foreign_file_is_never_overwritten(void **state)
     assert_true(sl_sink_files.publish(flush, &rig->err) < 0);
     assert_int_equal(rig->err.remedy, SL_REMEDY_HALT);
     assert_non_null(strstr(rig->err.text, "n1-0001-00000001.ndjson.zst"));
-    assert_true(rig_has(rig, ".sluice/tmp/n1/1/0-0-0"));
+    assert_true(rig_has(rig, rig_temporary(rig)));
     sl_sink_files.release_flush(rig->self, flush);
-    assert_true(rig_has(rig, ".sluice/tmp/n1/1/0-0-0")); /* for the redo, once the file is moved away */
+    assert_true(rig_has(rig, rig_temporary(rig))); /* for the redo, once the file is moved away */
     rig_write(rig, "n1-0001-00000002.ndjson.zst", "mine too");
     assert_int_equal(rig_take(rig, "two"), 0);
     flush = rig_seal(rig);
@@ -450,7 +468,7 @@ static void test_a_missing_file_is_expired_in_a_redo_only(void **state)
     struct sl_flush *flush = rig_prepared(rig);
     char path[512];
 
-    (void)snprintf(path, sizeof(path), "%s/.sluice/tmp/n1/1/0-0-0", rig->dir);
+    (void)snprintf(path, sizeof(path), "%s/%s", rig->dir, rig_temporary(rig));
     assert_int_equal(unlink(path), 0);
     assert_true(sl_sink_files.publish(flush, &rig->err) < 0);
     assert_int_equal(sl_sink_files.redo(rig->self, flush->entry, &rig->err), 0);

@@ -350,6 +350,7 @@ static int audit_run(struct audit *audit)
     audit_commit_look(audit);
     audit_zone_load(audit);
     audit_commit_join(audit);
+    audit_versions(audit);
     if (audit->flushes_count == 0 && audit->errors == 0)
         return sl_cli_say(audit->cli, SL_EXIT_FAILED,
                           "no manifest of topology %s below %s: nothing has been committed, or the landing "

@@ -212,6 +212,10 @@ struct audit_replay_hooks { /* for each record that reaches a sink inside one of
 /* Reads everything (or what `only` covers) through the topology again. Without hooks it fills digests, accounts and lanes. */
 int audit_replay(struct audit *audit, const struct audit_flush *only, const struct audit_replay_hooks *hooks, struct sl_err *err);
 
+/* ---- versions.c ---- */
+/* Flushes that other versions than the audited topology had a part in are not proved by reading again. */
+void audit_versions(struct audit *audit);
+
 /* ---- compare.c ---- */
 void audit_compare_all(struct audit *audit);
 

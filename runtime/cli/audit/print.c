@@ -123,7 +123,7 @@ static void print_text(const struct audit *audit)
     }
     (void)fprintf(out, "%saudit: good%s", sl_cli_ink(audit->cli, out, SL_INK_GREEN), sl_cli_ink(audit->cli, out, SL_INK_OFF));
     if (unproved > 0)
-        (void)fprintf(out, " as far as it can be proved: of %u of %u flushes the source or files are no longer there", unproved,
+        (void)fprintf(out, " as far as it can be proved: %u of %u flushes could not be made again from the source", unproved,
                       audit->flushes_count);
     (void)fputc('\n', out);
 }

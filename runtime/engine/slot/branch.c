@@ -51,6 +51,8 @@ static int branch_submit(struct sl_slot *slot, uint32_t sink_index, struct sl_pa
         if (sink->now.kind->submit(sink->now.self, parcel, err) != 0)
             return -(int)err->code;
     }
+    if (sink->open_items == 0)
+        sink->open_mix = slot->mix;
     sink->open_items += parcel->count + 1; /* an empty range belongs to a flush too: manifests tile */
     return 0;
 }

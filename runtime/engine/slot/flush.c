@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "runtime/engine/slot/slot_private.h"
+#include "runtime/engine/slot/trial.h"
 
 #define FLUSH_BACKOFF_MIN_NS (100 * 1000000ull)
 #define FLUSH_BACKOFF_MAX_NS (30 * 1000000000ull)
@@ -131,6 +132,10 @@ static int flush_seal_sink(struct sl_slot *slot, uint32_t s, struct sl_err *err)
 
     if (of->kind->seal(of->self, slot->commit.number, &sink->flush, err) != 0)
         return -(int)err->code;
+    if (sink->flush != NULL) {
+        sink->flush->generation = leaving != NULL ? leaving->generation : slot->plan->generation;
+        sink->flush->several = leaving != NULL ? leaving->mixed : sink->open_mix != slot->mix || sl_trial_is_canary(slot);
+    }
     sink->sealed = true; /* flush NULL: only empty ranges were taken; their marks are free */
     sink->sealed_leaving = leaving != NULL;
     sink->flush_self = of->self;

@@ -127,6 +127,8 @@ static int refuse_letter(struct sl_slot *slot, const struct sl_refusal *refusal,
     parcel.bytes = slot->items[0].body.bytes;
     if (dead->now.kind->submit(dead->now.self, &parcel, err) != 0)
         return -(int)err->code;
+    if (dead->open_items == 0)
+        dead->open_mix = slot->mix;
     dead->open_items += 2;
     return 0;
 }

@@ -92,6 +92,8 @@ struct sl_leaving {
     uint64_t *assignment; /* [cap] of which upto is; 0: none */
     uint32_t cap;
     uint64_t open_items;  /* flushed: not yet sealed */
+    bool mixed;           /* of more than one version */
+    uint32_t generation;  /* that was live when it began to leave */
     struct sl_ledger open;
     uint64_t deadline_ns; /* acknowledging sinks: then what it has not answered is read again */
     bool over;            /* its tickets were dropped with the sink's others: nothing of it is waited for */
@@ -106,6 +108,7 @@ struct sl_slot_sink { /* one name; a row is free where now.kind is NULL */
     char zone[33]; /* once it is known */
     struct sl_position *positions; /* [slot->partitions_cap] */
     uint64_t open_items;           /* parcels and records taken since the last seal */
+    uint64_t open_mix;             /* slot->mix at the first of them */
     struct sl_ledger open, sealed_ledger; /* flushed: counted in the slot's ledger once committed (rule J4) */
     struct sl_flush *flush;        /* sealed, of the commit under way */
     void *flush_self;              /* whose it is: now's, or leaving's */
@@ -257,6 +260,8 @@ struct sl_slot {
     void **path_blocks; /* memory of the paths of all plans: who is bound to a column may keep its path */
     uint32_t path_blocks_count;
     uint32_t leaving; /* instances of sinks, and sources, that have not finished yet */
+    uint32_t left_generation; /* that was live before the last swap */
+    uint64_t mix; /* raised whenever records begin or cease to go through another version: a swap, a canary */
     uint64_t swaps, maybe_duplicated;
     bool paused; /* by a person */
     bool faulted;      /* the version that is live cannot go on: `failure` says why; nothing is read, for another one to be put in */

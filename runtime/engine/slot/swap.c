@@ -327,6 +327,8 @@ static void swap_leave(struct sl_slot *slot, uint32_t s, struct sl_leaving *spar
             spare->assignment[p] = slot->partitions[p]->assignment;
         }
     spare->was = sink->now;
+    spare->generation = slot->left_generation;
+    spare->mixed = sink->open_mix != slot->mix;
     spare->open_items = sink->now.flushed ? sink->open_items : 0;
     spare->deadline_ns = slot->now_ns + SWAP_LEAVE_NS;
     if (sink->now.flushed) {
@@ -688,6 +690,7 @@ int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **re
         return status;
     }
     slot->now_ns = slot->env.now_ns(slot->env.user);
+    slot->left_generation = old->generation;
     swap_plan(slot, plan);
     sl_plan_disown(old);
     for (uint32_t c = 0; c < plan->components_count; c++)
@@ -697,6 +700,7 @@ int sl_slot_swap(struct sl_slot *slot, struct sl_plan *plan, struct sl_plan **re
     swap_sources(slot, plan, &means);
     swap_means_fini(slot, plan, &means);
     slot->swaps++;
+    slot->mix++;
     swap_trees(slot, plan);
     swap_states(slot, old, plan);
     swap_taps(slot, old, plan);

@@ -91,6 +91,11 @@ struct sl_trial *sl_trial_free(struct sl_slot *slot, struct sl_trial *trial)
     return NULL;
 }
 
+bool sl_trial_is_canary(const struct sl_slot *slot)
+{
+    return slot->trial != NULL && slot->trial->kind == TRIAL_CANARY;
+}
+
 /* From now on; the arena has room for both versions of a batch. */
 void sl_trial_put(struct sl_slot *slot, struct sl_trial *trial)
 {
@@ -98,6 +103,7 @@ void sl_trial_put(struct sl_slot *slot, struct sl_trial *trial)
     trial->arena_bytes = slot->arena.max_bytes;
     slot->arena.max_bytes += trial->arena_bytes;
     trial_apart(trial->plan, false);
+    slot->mix += trial->kind == TRIAL_CANARY;
     slot->trial = trial;
 }
 
@@ -108,6 +114,7 @@ void sl_slot_trial_end(struct sl_slot *slot)
     if (trial == NULL)
         return;
     slot->trial = NULL;
+    slot->mix += trial->kind == TRIAL_CANARY;
     slot->arena.max_bytes -= trial->arena_bytes;
     trial_apart(trial->plan, true);
     (void)sl_trial_free(slot, trial);

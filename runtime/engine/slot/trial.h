@@ -46,6 +46,9 @@ void sl_trial_shadow_begin(struct sl_slot *slot, const struct sl_batch *batch);
 void sl_trial_shadow_wrote(struct sl_slot *slot, uint32_t sink, const struct sl_output *output, uint32_t skip);
 void sl_trial_shadow_run(struct sl_slot *slot, const struct sl_slot_source *source, const struct sl_view *root);
 
+/* ---- flush.c ---- */
+bool sl_trial_is_canary(const struct sl_slot *slot); /* some records go through the candidate */
+
 /* ---- mask.c, dead.c ---- */
 const struct sl_plan *sl_trial_plan(const struct sl_slot *slot); /* NULL: no trial */
 
