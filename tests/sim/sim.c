@@ -161,11 +161,15 @@ static void sim_stuck(struct sim *sim, const char *what)
                           (unsigned long long)status.queues[q].records, (unsigned long long)status.queues[q].bytes,
                           (unsigned long long)status.queues[q].lost);
             sl_slot_status_fini(&status);
+            if (!sl_slot_settled(process->slots[s].slot))
+                sim_trace(sim, "%s slot %u: something of an earlier version is left", process->node, s);
         }
     }
     const char *absent = sim_check_absent(sim);
     if (absent != NULL)
         sim_fail(sim, "%s was committed, but is not there", absent);
+    if (!sim->draining && sim_check_missing(sim) != NULL)
+        what = sim_check_missing(sim);
     sim_fail(sim, "%s, %llu virtual seconds after the last fault", what,
              (unsigned long long)((sim->now_ns - sim->quiet_at_ns) / SIM_S));
 }

@@ -418,13 +418,15 @@ static bool check_committed_spool(struct sim *sim)
     return true;
 }
 
-/* A sink that is not required holds no offset: what its queue holds is waited for here. */
-static bool check_delivered(const struct sim *sim)
+/* A sink that is not required holds no offset: what its queue holds is waited for here. *ret_record: what is not there yet. */
+static bool check_delivered(const struct sim *sim, uint32_t *ret_record)
 {
     for (uint32_t s = 0; s < sim->kind->sinks_count; s++)
         for (uint32_t i = 0; sim->kind->sinks[s].backend && i < sim->records_count; i++)
-            if (check_must(sim, &sim->records[i], s) && sim_sick_keeps(sim, i) && sim->records[i].seen[s] == 0)
+            if (check_must(sim, &sim->records[i], s) && sim_sick_keeps(sim, i) && sim->records[i].seen[s] == 0) {
+                *ret_record = i;
                 return false;
+            }
     return true;
 }
 
@@ -444,16 +446,32 @@ static bool check_queues_empty(const struct sim *sim)
     return records == 0;
 }
 
+const char *sim_check_missing(struct sim *sim)
+{
+    static char text[128];
+    uint32_t i = 0;
+    for (uint32_t p = 0; p < sim->processes_count; p++)
+        if (!sim->processes[p].up || sim->now_ns < sim->processes[p].stopped_until_ns)
+            return "a process is away"; /* it may have files to give their names */
+    for (uint32_t p = 0; p < sim->processes_count; p++)
+        if (sim->kind->changes && !sim_deploy_is_over(&sim->processes[p]))
+            return "something of an earlier version is left";
+    if (!check_delivered(sim, &i)) {
+        (void)snprintf(text, sizeof(text), "record %u of partition %u (process %u) never came to the back-end", i, sim->records[i].partition,
+                       sim->records[i].process);
+        return text;
+    }
+    if (!check_queues_empty(sim))
+        return "a queue is not empty";
+    if (!(sim->kind->kafka ? check_committed_kafka(sim) : check_committed_spool(sim)))
+        return "not everything is committed";
+    return sim_check_absent(sim) != NULL ? "what was committed is not there" : NULL;
+}
+
 bool sim_check_all_committed(struct sim *sim)
 {
     if (sim->now_ns < sim->seen_ns + 100 * SIM_MS)
         return false;
     sim->seen_ns = sim->now_ns;
-    for (uint32_t p = 0; p < sim->processes_count; p++)
-        if (!sim->processes[p].up || sim->now_ns < sim->processes[p].stopped_until_ns)
-            return false; /* it may have files to give their names */
-    for (uint32_t p = 0; p < sim->processes_count; p++)
-        if (sim->kind->changes && !sim_deploy_is_over(&sim->processes[p]))
-            return false;
-    return check_delivered(sim) && check_queues_empty(sim) && (sim->kind->kafka ? check_committed_kafka(sim) : check_committed_spool(sim)) && sim_check_absent(sim) == NULL;
+    return sim_check_missing(sim) == NULL;
 }

@@ -227,6 +227,8 @@ void sim_check_commits(struct sim_process *process);
 void sim_check_names(struct sim *sim);
 /* A name of a commit record that is not there (yet), as PROCESS/COMPONENT/NAME; NULL: none. */
 const char *sim_check_absent(struct sim *sim);
+/* Why not everything is home, in words; NULL: it is. */
+const char *sim_check_missing(struct sim *sim);
 bool sim_check_all_committed(struct sim *sim);
 void sim_check_end(struct sim *sim);
 void sim_check_ledgers(struct sim_process *process);

@@ -66,6 +66,7 @@ static void input_spool(struct sim *sim, struct sim_process *process)
     for (uint32_t i = 0; status != 0 && i < count; i++)
         sim->records[first + i].refused = true;
     process->spool_at_ns = sim->now_ns;
+    sim_trace(sim, "%s: records %u to %u go to partition %u", process->node, first, first + count - 1, partition);
 }
 
 static void input_kafka(struct sim *sim)
@@ -86,6 +87,8 @@ static void input_kafka(struct sim *sim)
         sim->records[number].offset = sl_model_append(sim->model, &records[i]);
         sim->records[number].placed = true;
     }
+    sim_trace(sim, "records %u to %u go to partition %u%s", sim->records_count - count, sim->records_count - 1, partition,
+              transaction ? ", in a transaction" : "");
     if (transaction)
         sl_model_append_transaction(sim->model, records, count, commit);
 }

@@ -108,6 +108,7 @@ static void sick_hold(struct sick_sink *sink, const struct sl_parcel *parcel, ui
         number = 0;
     }
     held->number = number;
+    sim_trace(sick_world, "%s: the back-end is given record %u", sink->api->node, number);
     held->due_ns = sick_world->now_ns + sim_random(sick_world, 200 * SIM_MS);
     memcpy(held->body, item->body.data, item->body.bytes);
     (void)snprintf(held->key, sizeof(held->key), "%s:%s:%u:%llu", batch->partition->topic, batch->partition->id,

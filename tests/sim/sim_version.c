@@ -235,6 +235,9 @@ static void version_settle_slot(struct sim *sim, uint32_t process, const struct 
         if (slot->partitions[p] == NULL)
             continue;
         lowest = sl_slot_lowest(slot, p, false, version_committed);
+        for (uint32_t s = 0; s < slot->sinks_count; s++) /* it may come back before it has finished, and go on */
+            if (slot->sinks[s].gone && slot->sinks[s].positions[p].committed.next < lowest)
+                lowest = slot->sinks[s].positions[p].committed.next;
         number = (uint32_t)strtoul(slot->partitions[p]->id, NULL, 10);
         for (uint32_t i = 0; i < sim->records_count; i++)
             if (sim->records[i].placed && sim->records[i].offset < lowest && version_is_of(sim, &sim->records[i], process, number))
