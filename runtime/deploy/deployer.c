@@ -171,6 +171,8 @@ static int deployment_open(struct sl_deployer *deployer, struct deployment *depl
     deployment->live_ns = deployment_now_ns(deployment);
     if (item->fresh && sl_generations_set(&deployment->generations, item->number, SL_GENERATION_LIVE, 1, deployment_unix_ms(deployment), NULL, err) != 0)
         return sl_while(err, "topology %s", deployment->name);
+    if (item->file_digest != 0 && sl_generations_started(&deployment->generations, item->file_digest, err) != 0)
+        return sl_while(err, "topology %s", deployment->name);
     deployer->engine->number(deployer->settings.host, deployment->name, deployment->live);
     if (deployer->engine->fallback != NULL)
         deployer->engine->fallback(deployer->settings.host, deployment->name,

@@ -123,10 +123,12 @@ static int start_load_kept(struct start *start, struct sl_start_topology *item, 
     return status;
 }
 
-/* FILE's content is that of a generation that somebody deployed, or that was live and taken out; or it was live, and somebody has deployed
+/* FILE is what it was at the latest start, whatever has become of its row; or its content is that of a generation that somebody deployed, or that was live and taken out; or it was live, and somebody has deployed
  * another one since. So what people have said stands. Where only files ever said anything, the file of this start does. */
 static bool start_knows(const struct sl_generations *generations, uint64_t digest, const struct sl_generation_row *live)
 {
+    if (generations->file_digest == digest)
+        return true;
     for (uint32_t i = 0; i < generations->count; i++) {
         const struct sl_generation_row *row = &generations->rows[i];
         bool by_start = strcmp(row->who, "start") == 0;
@@ -238,6 +240,7 @@ static int start_topology(struct start *start, const struct sl_topology *file, s
     if (start_blame(start, item, file->name, err) != 0)
         return sl_while(err, "topology %s", file->name);
     live = sl_generations_in(&item->generations, SL_GENERATION_LIVE);
+    item->file_digest = start->settings->beside ? 0 : file->digest;
     if (live != NULL && (live->digest == file->digest || start->settings->beside || (!start->settings->from_files && start_knows(&item->generations, file->digest, live))))
         return start_live(start, file, live, item, err);
     return start_fresh(start, file, live, item, err);

@@ -18,6 +18,7 @@ struct sl_start_topology {
     struct sl_topology *topology; /* that runs; the caller's, to be freed after the host */
     struct sl_generations generations;
     uint32_t number;
+    uint64_t file_digest; /* of FILE; 0: nothing is written down of it */
     bool fresh;     /* a new generation: live once the deployer was opened */
     char said[640]; /* for the user, or empty: why FILE is not what runs, what crashed; without end of line */
 };

@@ -96,7 +96,7 @@ static void text_scan(const char *text, char *to, size_t bytes)
 
 static void state_print(const struct sl_generations *generations, struct sl_buf *out)
 {
-    sl_buf_printf(out, "sluice-generations %u\nnext %" PRIu32 "\n", GENERATIONS_FORMAT, generations->next);
+    sl_buf_printf(out, "sluice-generations %u\nnext %" PRIu32 " %016" PRIx64 "\n", GENERATIONS_FORMAT, generations->next, generations->file_digest);
     for (uint32_t i = 0; i < generations->count; i++) {
         const struct sl_generation_row *row = &generations->rows[i];
         sl_buf_printf(out, "%" PRIu32 " %s %016" PRIx64 " %" PRId64 " %" PRId64 " %" PRId64 " %.9g %" PRIu32 " ", row->number,
@@ -169,7 +169,7 @@ static int state_scan(struct sl_generations *generations, const char *path, char
         text[bytes - 13] = '\0';
         (void)strtok_r(text, "\n", &save);
         line = strtok_r(NULL, "\n", &save);
-        fine = line != NULL && sscanf(line, "next %" SCNu32, &generations->next) == 1;
+        fine = line != NULL && sscanf(line, "next %" SCNu32 " %" SCNx64, &generations->next, &generations->file_digest) >= 1;
         while (fine && (line = strtok_r(NULL, "\n", &save)) != NULL)
             fine = generations->count < SL_GENERATIONS_KEPT && row_scan(line, &generations->rows[generations->count++]);
     }
@@ -385,6 +385,19 @@ int sl_generations_set(struct sl_generations *generations, uint32_t number, enum
     if (state_write(generations, err) == 0)
         return 0;
     *generations = before;
+    return -(int)err->code;
+}
+
+int sl_generations_started(struct sl_generations *generations, uint64_t file_digest, struct sl_err *err)
+{
+    uint64_t before = generations->file_digest;
+
+    if (before == file_digest)
+        return 0;
+    generations->file_digest = file_digest;
+    if (state_write(generations, err) == 0)
+        return 0;
+    generations->file_digest = before;
     return -(int)err->code;
 }
 

@@ -49,6 +49,7 @@ struct sl_generations {
     struct sl_fs *fs;
     char *dir; /* DIR/generations/TOPOLOGY */
     uint32_t next, count;
+    uint64_t file_digest; /* of the file that the latest start was given, 0: not known. It outlives the row that it once had */
     struct sl_generation_row rows[SL_GENERATIONS_KEPT]; /* by number */
 };
 
@@ -72,6 +73,8 @@ int sl_generations_add(struct sl_generations *generations, const struct sl_gener
  * FAILED or RETIRED without another going live is refused. */
 int sl_generations_set(struct sl_generations *generations, uint32_t number, enum sl_generation_state state, double share,
                        int64_t unix_ms, const char *reason, struct sl_err *err);
+/* The process runs, and this was the file it was given; durable. */
+int sl_generations_started(struct sl_generations *generations, uint64_t file_digest, struct sl_err *err);
 /* A crash in this generation's code: its count, raised; durable. */
 int sl_generations_crashed(struct sl_generations *generations, uint32_t number, uint32_t *ret_crashes, struct sl_err *err);
 

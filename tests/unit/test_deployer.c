@@ -776,6 +776,27 @@ static void test_a_start_that_never_ran_is_begun_again(void **state)
     process_free(&process);
 }
 
+/* Rows are kept for a while only; the file that the process is started with is known for good. */
+static void test_a_file_whose_row_is_long_gone_does_not_come_back(void **state)
+{
+    struct process process;
+    (void)state;
+
+    process_make(&process, 1);
+    assert_int_equal(process_begin(&process, file1), 0);
+    for (int i = 0; i < SL_GENERATIONS_KEPT + 1; i++)
+        assert_int_equal(deploy(&process, i % 2 == 0 ? file2 : file3, "now"), 0);
+    assert_false(history_says(&process, "\"generation\":1,"));
+    process_end(&process);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(process_begin(&process, file1), 0);
+        assert_int_equal(process.fake.live, SL_GENERATIONS_KEPT + 2);
+        assert_int_equal(process.running->digest, 22);
+        process_end(&process);
+    }
+    process_free(&process);
+}
+
 static void test_a_live_one_that_does_not_load_is_refused(void **state)
 {
     struct process process;
@@ -885,6 +906,7 @@ int main(void)
         cmocka_unit_test(test_the_live_generation_comes_back),
         cmocka_unit_test(test_where_only_files_speak_the_file_runs),
         cmocka_unit_test(test_what_crashes_twice_is_left_out),
+        cmocka_unit_test(test_a_file_whose_row_is_long_gone_does_not_come_back),
         cmocka_unit_test(test_a_start_that_never_ran_is_begun_again),
         cmocka_unit_test(test_a_live_one_that_does_not_load_is_refused),
         cmocka_unit_test(test_a_crash_at_any_step_leaves_the_right_one),
