@@ -22,7 +22,7 @@
 #include "runtime/store/commit_log.h"
 #include "tests/support/disk.h"
 
-enum { RECORDS = 6000, BATCH = 500, TRACES = 300, BODY = 400, PARTITIONS = 2 };
+enum { RECORDS = 6000, BATCH = 500, TRACES = 300, LOOP = 3000, BODY = 400, PARTITIONS = 2 };
 
 /* ---- the script: one test at a time ---- */
 
@@ -71,8 +71,8 @@ static void record_text(char *text, size_t bytes, uint32_t n)
     else
         (void)snprintf(text, bytes,
                        "{\"ts\":\"2026-01-01T00:00:%02u.000Z\",\"level\":\"%s\",\"service\":\"svc-%u\",\"trace_id\":\"%08x%024x\",\"n\":%u,"
-                       "\"user\":{\"email\":\"u%u@example.com\"},\"tags\":[\"a\",\"b\"],\"amount\":12.5}",
-                       n % 60, levels[n % 4], n % 5, trace * 2654435761u, trace, n, n);
+                       "\"loop\":%u,\"user\":{\"email\":\"u%u@example.com\"},\"tags\":[\"a\",\"b\"],\"amount\":12.5}",
+                       n % 60, levels[n % 4], n % 5, trace * 2654435761u, trace, n, n % LOOP, n);
 }
 
 static int source_open(void *self, const struct sl_api *api, const void *config, struct sl_slot *slot, struct sl_err *err)
@@ -373,7 +373,7 @@ static const struct sl_op_kind fails_kind = {.head = HEAD(sl_op_kind, "fails", s
 
 static const struct sl_source_kind *const sources[] = {&source_kind, NULL};
 static const struct sl_op_kind *const operators[] = {&sl_op_parse,  &sl_op_filter, &sl_op_route,  &sl_op_sample, &sl_op_set, &sl_op_remove,
-                                                     &sl_op_rename, &sl_op_redact, &twice_kind, &fails_kind, NULL};
+                                                     &sl_op_rename, &sl_op_redact, &sl_op_dedupe, &twice_kind, &fails_kind, NULL};
 static const struct sl_sink_kind *const sinks[] = {&plain_kind, &zone_kind, NULL};
 static const struct sl_registry registry = {sources, operators, sinks};
 
@@ -776,6 +776,41 @@ static void test_a_sink_that_reads_again_is_left_out_of_its_ranges(void **state)
     rig_close(&rig);
 }
 
+#define FIRSTS PARSED "  firsts: { type: dedupe, inputs: [parsed], key: [loop], window: 1h }\n" SINKS("firsts")
+
+/* Begun in the middle: it has to know what went by before, and goes no further where it has missed something. */
+static void test_a_shadow_knows_what_the_live_version_knows(void **state)
+{
+    (void)state;
+    for (int slow = 0; slow < 2; slow++) {
+        struct sl_err err = {0};
+        struct sl_sides sides = {0};
+        struct rig rig;
+
+        rig_open(&rig, FIRSTS);
+        rig_prepare(&rig, FIRSTS);
+        script.limit = 1000;
+        rig_turns(&rig, 10);
+        assert_int_equal(sl_slot_shadow(rig.slot, rig.plan, NULL, &err), 0);
+        script.tick_ns = slow ? 15000000 : 0;
+        script.limit = LOOP;
+        for (int i = 0; i < 30; i++) {
+            (void)sl_slot_turn(rig.slot);
+            script.now_ns += 1000000;
+        }
+        rig_turns(&rig, 20); /* time goes by: a slow one is paid for */
+        script.tick_ns = 0;
+        script.limit = RECORDS; /* what it has missed comes again */
+        rig_turns(&rig, 20);
+        sl_slot_trial_sides(rig.slot, &sides);
+        assert_true(sides.compared > 0);
+        assert_true(slow ? sides.ranges_skipped > 0 && sides.ranges > 0 : sides.ranges_skipped == 0);
+        assert_int_equal(sides.differing, 0);
+        rig_balanced(&rig);
+        rig_close(&rig);
+    }
+}
+
 /* ---- canary ---- */
 
 #define SECOND PARSED "  v2: { type: set, inputs: [parsed], fields: { v: \"2\" } }\n" SINKS("v2")
@@ -1064,6 +1099,37 @@ static void test_shares_are_committed_and_forgotten_with_the_canary(void **state
     rig_close(&rig);
 }
 
+/* The first of each trace passes, whichever version met it and whichever meets the others. */
+static void test_a_canary_knows_what_the_live_version_knows(void **state)
+{
+    uint32_t seen[TRACES] = {0};
+    struct sl_err err = {0};
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, "operators:\n  parsed: { type: parse, inputs: [in] }\n  firsts: { type: dedupe, inputs: [parsed], key: [trace_id], window: 1h }\n"
+                   "sinks:\n  out: { type: plain, inputs: [firsts] }\n");
+    rig_prepare(&rig, "operators:\n  parsed: { type: parse, inputs: [in] }\n  firsts: { type: dedupe, inputs: [parsed], key: [trace_id], window: 1h }\n"
+                      "  v2: { type: set, inputs: [firsts], fields: { v: \"2\" } }\nsinks:\n  out: { type: plain, inputs: [v2] }\n");
+    script.limit = 200;
+    rig_turns(&rig, 10);
+    assert_int_equal(sl_slot_shadow(rig.slot, rig.plan, NULL, &err), 0); /* it learns, is fed, and then learns again */
+    script.limit = 400;
+    rig_turns(&rig, 10);
+    sl_slot_trial_end(rig.slot);
+    script.limit = 600;
+    rig_turns(&rig, 10);
+    canary_share(&rig, 0.5);
+    script.limit = RECORDS;
+    rig_turns(&rig, 40);
+    for (uint32_t n = 0; n < RECORDS; n++)
+        seen[n * 7919u % TRACES] += script.plain.rows[n].times;
+    for (uint32_t t = 0; t < TRACES; t++)
+        assert_int_equal(seen[t], 1); /* a trace's records are of one partition: TRACES is even */
+    rig_balanced(&rig);
+    rig_close(&rig);
+}
+
 /* A canary that is promoted: the plan it ran with is the live one from the next batch on. */
 static void test_a_promoted_canary_goes_on_whole(void **state)
 {
@@ -1101,6 +1167,7 @@ int main(void)
         cmocka_unit_test(test_a_shadow_that_fails_is_taken_out_and_the_live_one_goes_on),
         cmocka_unit_test(test_a_slow_shadow_skips_whole_ranges),
         cmocka_unit_test(test_a_sink_that_reads_again_is_left_out_of_its_ranges),
+        cmocka_unit_test(test_a_shadow_knows_what_the_live_version_knows),
         cmocka_unit_test(test_a_share_of_whole_keys_goes_through_the_canary),
         cmocka_unit_test(test_what_the_canary_sets_aside_says_its_generation),
         cmocka_unit_test(test_a_rewind_goes_the_same_ways),
@@ -1110,6 +1177,7 @@ int main(void)
         cmocka_unit_test(test_without_a_trace_the_records_key_is_the_key),
         cmocka_unit_test(test_changed_sinks_take_the_canarys_records_where_they_fit),
         cmocka_unit_test(test_shares_are_committed_and_forgotten_with_the_canary),
+        cmocka_unit_test(test_a_canary_knows_what_the_live_version_knows),
         cmocka_unit_test(test_a_promoted_canary_goes_on_whole),
     };
 

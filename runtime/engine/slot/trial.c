@@ -51,6 +51,59 @@ static void trial_apart(const struct sl_plan *plan, bool apart)
             plan->components[c]->apart = apart;
 }
 
+/* ---- what stages know ---- */
+
+static const struct sl_op_kind *trial_state_kind(const struct sl_plan *plan, uint32_t c)
+{
+    const struct sl_op_kind *kind;
+
+    if (c >= plan->components_count || plan->components[c] == NULL || plan->components[c]->conf.role != SL_OPERATOR)
+        return NULL;
+    kind = (const struct sl_op_kind *)(const void *)plan->components[c]->conf.head;
+    return kind->adopt != NULL ? kind : NULL;
+}
+
+static bool trial_has_states(const struct sl_plan *plan)
+{
+    for (uint32_t c = 0; c < plan->components_count; c++)
+        if (trial_state_kind(plan, c) != NULL)
+            return true;
+    return false;
+}
+
+/* 0: nothing more to learn at this boundary. */
+static int trial_learn(struct sl_slot *slot, struct sl_trial *trial, uint32_t c)
+{
+    const struct sl_op_kind *kind = trial_state_kind(trial->plan, c);
+    struct sl_err err = {0};
+    void *self, *old;
+    int status;
+
+    if (kind == NULL || kind != trial_state_kind(slot->plan, c) || trial->anew[c])
+        return 0;
+    self = trial->plan->components[c]->self;
+    old = slot->plan->components[c]->self;
+    if (kind->state_version(self) != kind->state_version(old))
+        return 0;
+    status = kind->adopt(self, old, false, &err);
+    if (status >= 0)
+        return status;
+    trial->anew[c] = true;
+    (void)sl_while(&err, "topology %s: what stage %s knows is not copied", slot->topology->name, trial->plan->components[c]->conf.name);
+    sl_slot_log(slot, &err, "state");
+    return 0;
+}
+
+bool sl_trial_is_ready(struct sl_slot *slot, struct sl_trial *trial)
+{
+    int left = 0;
+
+    for (uint32_t c = 0; !trial->ready && c < trial->plan->components_count; c++)
+        left |= trial_learn(slot, trial, c);
+    trial->ready = left == 0;
+    return trial->ready;
+}
+
 /* ---- life ---- */
 
 struct sl_trial *sl_trial_new(struct sl_slot *slot, struct sl_plan *plan, enum trial_kind kind, struct sl_err *err)
@@ -64,8 +117,11 @@ struct sl_trial *sl_trial_new(struct sl_slot *slot, struct sl_plan *plan, enum t
         trial->arm.leaves_count = plan->components_count;
         trial->arm.leaves = calloc(plan->components_count + 1u, sizeof(*trial->arm.leaves));
         trial->leaf_of = malloc(SL_SLOT_SINKS_MAX * sizeof(*trial->leaf_of));
+        trial->anew = calloc(plan->components_count + 1u, sizeof(*trial->anew));
+        trial->states = trial_has_states(plan) || trial_has_states(slot->plan);
+        trial->ready = !trial->states;
     }
-    if (trial == NULL || trial->arm.leaves == NULL || trial->leaf_of == NULL) {
+    if (trial == NULL || trial->arm.leaves == NULL || trial->leaf_of == NULL || trial->anew == NULL) {
         (void)sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "topology %s: no memory to try a version of it", slot->topology->name);
         return sl_trial_free(slot, trial);
     }
@@ -86,6 +142,8 @@ struct sl_trial *sl_trial_free(struct sl_slot *slot, struct sl_trial *trial)
     free(trial->leaf_of);
     free(trial->pair_of);
     free(trial->leaf_pair);
+    free(trial->anew);
+    free(trial->stale);
     free(trial->items);
     free(trial);
     return NULL;

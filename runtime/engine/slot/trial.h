@@ -5,6 +5,9 @@
  *         A stage of the candidate that fails: broken. It gets nothing more, its records of that batch go through the live version, and
  *         sides say why.
  * Shadow (rule H5): its time is at most 1/64 of the slot's, and half of what the slot does not use; else whole batches are skipped.
+ *         A candidate is fed once its stages know what the live version's know (rule H3); where they know anything, a skipped range ends the
+ *         comparison of its partition. What a script or plugin keeps in variables of its own is not known here: shadow such a version
+ *         only where it keeps up.
  * Canary (rule H2): its records go through the candidate's stages, conditions and encodings, and to the live version's instances of the sinks.
  *         So marks, tickets and flushes know nothing of it, and a record that is read again may go either way without being lost or
  *         doubled. A sink that only the candidate has gets nothing before it is live. Refused where that cannot be: canary_sinks().

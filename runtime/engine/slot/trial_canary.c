@@ -534,7 +534,7 @@ int sl_trial_run(struct sl_slot *slot, const struct sl_slot_source *source, stru
     trial->sides = NULL;
     trial->hashes = NULL;
     if (trial->kind != TRIAL_CANARY || trial->broken || root->batch->large || source->component >= trial->plan->components_count ||
-        trial->plan->trees[source->component] == NULL)
+        trial->plan->trees[source->component] == NULL || !sl_trial_is_ready(slot, trial))
         return sl_arm_run(slot, &slot->live, source->tree, root, err);
     rows = canary_rows(slot, trial, root->batch);
     return canary_is_due(trial, rows, root->batch) && root->batch->count > 0 ? canary_arms(slot, source, rows, root, err)

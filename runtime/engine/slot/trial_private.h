@@ -31,6 +31,9 @@ struct sl_trial {
     struct sl_arm arm;   /* the candidate's; leaves by component */
     uint32_t *leaf_of;   /* [SL_SLOT_SINKS_MAX] by row: leaf of arm, or UINT32_MAX */
     size_t arena_bytes;  /* what the arena was given more for it */
+    bool ready;          /* its stages know what the live version's know (rule H3) */
+    bool states;         /* some stage of either version knows something from record to record */
+    bool *anew;          /* by component: could not learn, begins anew */
     struct sl_item *items;
     uint32_t items_count, items_cap;
 
@@ -42,6 +45,8 @@ struct sl_trial {
     struct trial_wrote wrote[SL_SLOT_SINKS_MAX];
     uint32_t wrote_count;
     bool taken;          /* this batch is shadowed */
+    uint64_t *stale;     /* by partition index: the assignment of which a range was skipped, and a state does not know it */
+    uint32_t stale_cap;
     int64_t credit_ns;
     uint64_t last_ns;
 
@@ -63,6 +68,9 @@ struct sl_trial {
 
 /* trial.c */
 int sl_trial_items(struct sl_trial *trial, uint32_t count); /* room in trial->items. 0, or -1 */
+/* A copy of what the live version's stages know, a piece at each batch boundary; true once all of it is there: from this batch on the
+ * candidate is fed. */
+bool sl_trial_is_ready(struct sl_slot *slot, struct sl_trial *trial);
 void sl_trial_break(struct sl_slot *slot, struct sl_trial *trial, const struct sl_err *why);
 struct sl_trial *sl_trial_new(struct sl_slot *slot, struct sl_plan *plan, enum trial_kind kind, struct sl_err *err);
 void sl_trial_put(struct sl_slot *slot, struct sl_trial *trial); /* ends what there was */

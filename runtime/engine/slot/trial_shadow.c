@@ -102,6 +102,35 @@ void sl_trial_turn(struct sl_slot *slot, bool was_idle)
     trial->last_ns = now_ns;
 }
 
+/* A stage that knows something from record to record would judge by what it has not seen: of a partition of which a range was skipped
+ * nothing is compared any more. */
+static bool shadow_is_stale(const struct sl_trial *trial, const struct sl_partition *partition)
+{
+    return partition->index < trial->stale_cap && trial->stale[partition->index] == partition->assignment;
+}
+
+static void shadow_skip(struct sl_slot *slot, struct sl_trial *trial, const struct sl_batch *batch)
+{
+    const struct sl_partition *partition = batch->partition;
+
+    sl_shadow_skip(trial->shadow, batch->count);
+    if (!trial->states || !trial->ready)
+        return;
+    if (partition->index >= trial->stale_cap) {
+        uint64_t *stale = realloc(trial->stale, slot->partitions_cap * sizeof(*stale));
+        struct sl_err err;
+        if (stale == NULL) {
+            (void)sl_fail(&err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "topology %s: no memory to shadow it", slot->topology->name);
+            sl_trial_break(slot, trial, &err);
+            return;
+        }
+        memset(stale + trial->stale_cap, 0, (slot->partitions_cap - trial->stale_cap) * sizeof(*stale));
+        trial->stale = stale;
+        trial->stale_cap = slot->partitions_cap;
+    }
+    trial->stale[partition->index] = partition->assignment;
+}
+
 void sl_trial_shadow_begin(struct sl_slot *slot, const struct sl_batch *batch)
 {
     struct sl_trial *trial = slot->trial;
@@ -112,9 +141,14 @@ void sl_trial_shadow_begin(struct sl_slot *slot, const struct sl_batch *batch)
     trial->wrote_count = trial->items_count = 0;
     if (trial->broken || batch->large || batch->count == 0)
         return;
-    trial->taken = trial->credit_ns >= 0;
+    if (trial->credit_ns >= 0 && !trial->ready) {
+        uint64_t began_ns = slot->env.now_ns(slot->env.user);
+        (void)sl_trial_is_ready(slot, trial);
+        trial->credit_ns -= (int64_t)(slot->env.now_ns(slot->env.user) - began_ns);
+    }
+    trial->taken = trial->credit_ns >= 0 && trial->ready && !shadow_is_stale(trial, batch->partition);
     if (!trial->taken)
-        sl_shadow_skip(trial->shadow, batch->count);
+        shadow_skip(slot, trial, batch);
 }
 
 /* ---- one batch ---- */
@@ -129,7 +163,7 @@ void sl_trial_shadow_wrote(struct sl_slot *slot, uint32_t sink, const struct sl_
         return;
     if (sl_trial_items(trial, trial->items_count + output->count) != 0) {
         trial->taken = false;
-        sl_shadow_skip(trial->shadow, output->face->batch->count);
+        shadow_skip(slot, trial, output->face->batch);
         return;
     }
     wrote = &trial->wrote[trial->wrote_count++];
@@ -236,7 +270,7 @@ void sl_trial_shadow_run(struct sl_slot *slot, const struct sl_slot_source *sour
     if (shadow_candidate(slot, source, root, &err) == 0) {
         (void)sl_shadow_end(trial->shadow);
     } else {
-        sl_shadow_skip(trial->shadow, batch->count);
+        shadow_skip(slot, trial, batch);
         if (err.code != SL_E_LIMIT || err.remedy != SL_REMEDY_RETRY) /* else this batch was too large for two */
             sl_trial_break(slot, trial, &err);
     }
