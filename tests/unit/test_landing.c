@@ -250,6 +250,22 @@ static void test_a_truncated_file_is_told_from_a_whole_one(void **state)
     free(packed);
 }
 
+/* The decoder's last call fills the reader's buffer just as the frame ends. */
+static void test_a_frame_as_large_as_the_reader_s_buffer_is_whole(void **state)
+{
+    for (size_t raw_bytes = 64u << 10; raw_bytes <= 512u << 10; raw_bytes *= 2) {
+        char *raw = malloc(raw_bytes), *packed = malloc(ZSTD_compressBound(raw_bytes));
+        struct count count;
+        for (size_t i = 0; i < raw_bytes; i++)
+            raw[i] = i % 128 == 127 ? '\n' : 'x';
+        assert_int_equal(read_lines(packed, ZSTD_compress(packed, ZSTD_compressBound(raw_bytes), raw, raw_bytes, 1), "c.zst", &count), 0);
+        assert_int_equal(count.lines, raw_bytes / 128);
+        free(raw);
+        free(packed);
+    }
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_a_zone_file_of_something_else_is_refused),
         cmocka_unit_test(test_lines_span_frames_and_the_last_may_lack_its_end),
         cmocka_unit_test(test_a_truncated_file_is_told_from_a_whole_one),
+        cmocka_unit_test(test_a_frame_as_large_as_the_reader_s_buffer_is_whole),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
