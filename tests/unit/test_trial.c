@@ -612,6 +612,10 @@ static void test_a_candidate_that_is_built_otherwise_and_writes_the_same_differs
     rig_close(&rig);
 }
 
+#define ENCODED(input)                                                                                                           \
+    "sinks:\n  out: { type: plain, inputs: [" input "], encoding: { codec: json, fields: [n, amount, user.email] } }\n"            \
+    "  landing: { type: zone, inputs: [" input "] }\n"
+
 struct fault {
     const char *name, *live, *candidate, *sink;
     enum sl_shadow_kind kind;
@@ -636,6 +640,8 @@ static const struct fault faults[] = {
     {"another encoding", LIVE,
      PARSED "sinks:\n  out: { type: plain, inputs: [parsed], encoding: { codec: csv, fields: [n] } }\n  landing: { type: zone, inputs: [parsed] }\n",
      "out", SL_SHADOW_CHANGED, "", NULL},
+    {"a value behind an encoding that stays", PARSED ENCODED("parsed"),
+     PARSED "  more: { type: set, inputs: [parsed], fields: { extra: x, amount: much } }\n" ENCODED("more"), "out", SL_SHADOW_CHANGED, "amount", NULL},
     {"a wrong weight", PARSED "  some: { type: sample, inputs: [parsed], share: 50% }\n" SINKS("some"),
      PARSED "  some: { type: sample, inputs: [parsed], share: 40% }\n" SINKS("some"), "out", SL_SHADOW_CHANGED, "_w", NULL},
     {"records that died before", LIVE, "operators:\n  parsed: { type: parse, inputs: [in], format: text }\n" SINKS("parsed"), "dead_letters",
@@ -890,6 +896,35 @@ static void test_what_the_canary_sets_aside_says_its_generation(void **state)
     assert_true(sides.canary.dead > 5 && sides.baseline.dead > 5);
     assert_true(sides.canary.dead_bursts > 0 && sides.canary.batch_latency.count > 0);
     assert_int_equal(sides.canary.batch_latency.count, sides.baseline.batch_latency.count); /* the control group's */
+    rig_close(&rig);
+}
+
+/* A sink that stays encodes what either version made of its records. */
+static void test_an_encoding_that_stays_serves_both(void **state)
+{
+    uint32_t much = 0;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, PARSED ENCODED("parsed"));
+    rig_prepare(&rig, PARSED "  more: { type: set, inputs: [parsed], fields: { extra: x, amount: much } }\n" ENCODED("more"));
+    canary_share(&rig, 0.5);
+    script.limit = RECORDS;
+    rig_turns(&rig, 30);
+    for (uint32_t n = 0; n < RECORDS; n++) {
+        char want[2][BODY];
+        bool two = strstr(script.plain.rows[n].body, "much") != NULL;
+        if (!is_json(n))
+            continue;
+        (void)snprintf(want[0], BODY, "{\"n\":%u,\"amount\":12.5,\"user.email\":\"u%u@example.com\"}", n, n);
+        (void)snprintf(want[1], BODY, "{\"n\":%u,\"amount\":\"much\",\"user.email\":\"u%u@example.com\"}", n, n);
+        assert_string_equal(script.plain.rows[n].body, want[two]);
+        assert_int_equal(strstr(script.zone.rows[n].body, "\"extra\":\"x\"") != NULL, two);
+        much += two;
+    }
+    assert_in_range(much, RECORDS / 3, RECORDS / 3 * 2);
+    all_once(&script.plain);
+    all_once(&script.zone);
     rig_close(&rig);
 }
 
@@ -1170,6 +1205,7 @@ int main(void)
         cmocka_unit_test(test_a_shadow_knows_what_the_live_version_knows),
         cmocka_unit_test(test_a_share_of_whole_keys_goes_through_the_canary),
         cmocka_unit_test(test_what_the_canary_sets_aside_says_its_generation),
+        cmocka_unit_test(test_an_encoding_that_stays_serves_both),
         cmocka_unit_test(test_a_rewind_goes_the_same_ways),
         cmocka_unit_test(test_a_canary_may_derive_and_filter),
         cmocka_unit_test(test_a_canary_that_fails_is_taken_out_and_its_records_go_the_live_way),

@@ -493,6 +493,16 @@ static int canary_small(struct sl_slot *slot, const struct sl_slot_source *sourc
     return status;
 }
 
+static int canary_read(const struct sl_node *parse, struct sl_view *view, struct sl_err *err)
+{
+    int status;
+
+    sl_blame_enter(parse->frame);
+    status = parse->kind->process(parse->self, view, err);
+    sl_blame_leave();
+    return status;
+}
+
 static int canary_arms(struct sl_slot *slot, const struct sl_slot_source *source, const struct sl_split *rows, struct sl_view *root,
                        struct sl_err *err)
 {
@@ -503,7 +513,7 @@ static int canary_arms(struct sl_slot *slot, const struct sl_slot_source *source
 
     if (rest == NULL)
         return sl_arm_budget(slot, err);
-    if (parse != NULL && parse->kind->process(parse->self, rest, err) != 0)
+    if (parse != NULL && canary_read(parse, rest, err) != 0)
         return sl_while(err, "topology %s: operator %s", slot->topology->name, slot->topology->components[parse->component].name);
     if (canary_assign(trial, rows, root->batch, rest->decoded, canary_wants_control(slot), counts) != 0 ||
         canary_roots(slot, root, counts) != 0)
