@@ -307,6 +307,32 @@ static void files_sink_release(void *self, struct sl_flush *base)
     (void)files_flush_free(flush);
 }
 
+/* Written by a version of the sink that had another folder, or by a sink that is no more. Only a folder that holds the entry's own zone is
+ * believed in: an entry cannot lead anywhere else. */
+static bool files_is_elsewhere(const struct files_sink *sink, const struct sl_landing_entry *entry)
+{
+    char zone[SL_ZONE_ID_BYTES + 1];
+    struct sl_err err;
+
+    return entry->dir != NULL && strcmp(entry->dir, sink->place.dir) != 0 &&
+           sl_landing_zone_read(sink->place.fs, entry->dir, zone, &err) == 1 && strcmp(zone, entry->zone) == 0;
+}
+
+static int files_redo_elsewhere(const struct files_sink *sink, const struct sl_landing_entry *entry, struct sl_slice data,
+                                uint64_t *ret_expired, struct sl_err *err)
+{
+    struct files_place place = sink->place;
+    int rc = 0;
+
+    place.dir = strdup(entry->dir);
+    if (place.dir == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, ENOMEM, "no memory to publish a flush");
+    if (!sl_landing_manifest_exists(place.fs, place.dir, entry))
+        rc = files_publish(&place, entry, data, true, ret_expired, err);
+    free(place.dir);
+    return rc;
+}
+
 static int files_sink_redo(void *self, struct sl_slice data, struct sl_err *err)
 {
     struct files_sink *sink = files_self(self);
@@ -316,7 +342,9 @@ static int files_sink_redo(void *self, struct sl_slice data, struct sl_err *err)
 
     if (rc < 0)
         return rc;
-    if (sink->place.zone[0] != '\0' && strcmp(entry->zone, sink->place.zone) != 0)
+    if (files_is_elsewhere(sink, entry))
+        rc = files_redo_elsewhere(sink, entry, data, &expired, err);
+    else if (sink->place.zone[0] != '\0' && strcmp(entry->zone, sink->place.zone) != 0)
         rc = sl_fail(err, SL_E_CONFIG, SL_REMEDY_HALT, 0, "a committed flush is of landing zone %s, this sink's is %s", entry->zone,
                      sink->place.zone);
     else if (!sl_landing_manifest_exists(sink->place.fs, sink->place.dir, entry))

@@ -539,6 +539,7 @@ static int files_entry(struct files_flush *flush, struct sl_err *err)
     entry->unix_ms = flush->sealed_unix_ms;
     entry->generation = flush->base.generation;
     entry->several = flush->base.several;
+    entry->dir = flush->place->dir;
     entry->files = calloc((size_t)flush->paths_count + 1, sizeof(*entry->files));
     entry->ranges = calloc((size_t)flush->ranges_count + 1, sizeof(*entry->ranges));
     if (entry->files == NULL || entry->ranges == NULL)

@@ -7,7 +7,7 @@
  *   .sluice/tmp/NODE/EPOCH/SLOT-SEAL-INDEX  written and fsynced before the commit, renamed after it
  *   .sluice/manifest/NODE-EPOCH-NUMBER.json  the entry for people and scripts
  *   .sluice/manifest/NODE-EPOCH-NUMBER.entry the same bytes as in the commit, for our own readers
- * Entry: "SLFE", format version, strings and little-endian numbers (the generation at the end, left out where there is none), CRC32C over all before it. Names in an entry are checked when
+ * Entry: "SLFE", format version, strings and little-endian numbers (generation and folder at the end, left out where there is none), CRC32C over all before it. Names in an entry are checked when
  * it is read: relative, no "." or "..", temporaries under .sluice/tmp/, finals outside .sluice/; so a damaged or hostile commit
  * record cannot reach beyond DIR.
  * Ownership: a decoded entry is ended by sl_landing_entry_free. Threads: none of its own; all calls are pure
@@ -60,6 +60,7 @@ struct sl_landing_entry {
     int64_t unix_ms; /* when it was sealed */
     uint32_t generation; /* version of the topology that was live then; 0: not known */
     bool several;        /* some of its records went through another one */
+    const char *dir;     /* where its temporaries were written: a newer version may write elsewhere, or have no such sink. NULL: not known */
     struct sl_landing_file *files;
     struct sl_landing_range *ranges;
     struct sl_landing_account *accounts;

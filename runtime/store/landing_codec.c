@@ -93,10 +93,12 @@ int sl_landing_encode(const struct sl_landing_entry *entry, char **ret_data, siz
         landing_put_range(&buf, &entry->ranges[i]);
     for (uint32_t i = 0; i < entry->accounts_count; i++)
         landing_put_account(&buf, &entry->accounts[i]);
-    if (entry->generation != 0) {
+    if (entry->generation != 0 || entry->dir != NULL) {
         landing_put(&buf, entry->generation, 4);
         landing_put(&buf, entry->several, 1);
     }
+    if (entry->dir != NULL)
+        landing_put_text(&buf, entry->dir);
     landing_put(&buf, sl_crc32c(0, buf.data, buf.bytes), 4);
     data = sl_buf_take(&buf, ret_bytes);
     if (data == NULL)
@@ -225,6 +227,8 @@ static int landing_get_rows(struct landing_cursor *cursor, struct sl_landing_ent
         entry->generation = (uint32_t)landing_get(cursor, 4);
         entry->several = landing_get(cursor, 1) != 0;
     }
+    if (!cursor->bad && cursor->data != cursor->end)
+        entry->dir = landing_get_text(cursor);
     return cursor->bad || cursor->data != cursor->end ? -1 : 0;
 }
 

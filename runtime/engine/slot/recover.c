@@ -15,6 +15,7 @@ enum { RECOVER_NUMBER_EPOCH_SHIFT = 32 };
 struct recover_part {
     char node[256];
     bool foreign; /* another node's: ours to finish only where the root is shared */
+    uint64_t stray; /* of a sink that this version has no more, by its name; any of its kind can finish it. 0: not so */
     uint32_t sink, part, parts;
     uint64_t number;
     char *key, *bytes; /* malloc'd */
@@ -81,6 +82,23 @@ static void recover_zone(struct recover_list *list, const struct sl_commit_key *
             memcpy(list->zones_was[s], value.data, value.bytes);
 }
 
+/* A sink that may finish what another one has committed; sinks_count: none. */
+static uint32_t recover_any(const struct sl_slot *slot)
+{
+    uint32_t s = 0;
+
+    while (s < slot->sinks_count && (slot->sinks[s].now.kind == NULL || slot->sinks[s].now.kind->redo == NULL))
+        s++;
+    return s;
+}
+
+static void recover_flush(struct recover_list *list, struct recover_part part, uint32_t sink, struct sl_slice key, struct sl_slice value)
+{
+    part.sink = sink;
+    memcpy(&part.parts, value.data, sizeof(part.parts));
+    recover_keep(list, part, key, (struct sl_slice){value.data + sizeof(part.parts), value.bytes - (uint32_t)sizeof(part.parts)});
+}
+
 static int recover_each(void *user, struct sl_slice key, struct sl_slice value)
 {
     struct recover_list *list = user;
@@ -88,6 +106,7 @@ static int recover_each(void *user, struct sl_slice key, struct sl_slice value)
     struct sl_commit_key found;
     char memory[SL_COMMIT_KEY_BYTES + 1];
     struct recover_part part = {0};
+    bool some = false;
 
     if (sl_commit_key_scan(key, memory, &found) != 0 || value.data == NULL)
         return 0;
@@ -100,15 +119,17 @@ static int recover_each(void *user, struct sl_slice key, struct sl_slice value)
         (!part.foreign && found.number >> RECOVER_NUMBER_EPOCH_SHIFT >= slot->shared->epoch) || value.bytes < sizeof(part.parts))
         return 0;
     memcpy(part.node, found.node, strlen(found.node) + 1);
+    part.part = found.part;
+    part.number = found.number;
     for (uint32_t s = 0; s < slot->sinks_count; s++) {
         if (strcmp(slot->sinks[s].name, found.sink) != 0 && !recover_is_was(&slot->sinks[s], found.sink))
             continue;
-        part.sink = s;
-        part.part = found.part;
-        part.number = found.number;
-        memcpy(&part.parts, value.data, sizeof(part.parts));
-        recover_keep(list, part, key, (struct sl_slice){value.data + sizeof(part.parts), value.bytes - (uint32_t)sizeof(part.parts)});
+        some = true;
+        recover_flush(list, part, s, key, value);
     }
+    part.stray = some || part.foreign || slot->shared->replay ? 0 : sl_record_hash(sl_slice_of(found.sink)) | 1;
+    if (part.stray != 0 && recover_any(slot) < slot->sinks_count)
+        recover_flush(list, part, recover_any(slot), key, value);
     return 0;
 }
 
@@ -120,6 +141,8 @@ static int recover_order(const void *left, const void *right)
         return a->sink < b->sink ? -1 : 1;
     if (strcmp(a->node, b->node) != 0)
         return strcmp(a->node, b->node);
+    if (a->stray != b->stray)
+        return a->stray < b->stray ? -1 : 1;
     if (a->number != b->number)
         return a->number < b->number ? -1 : 1;
     return a->part < b->part ? -1 : a->part > b->part;
@@ -165,6 +188,12 @@ static int recover_redo(struct sl_slot *slot, const struct recover_part *parts, 
     else
         status = sink->now.kind->redo(sink->now.self, (struct sl_slice){sl_buf_str(&entry), (uint32_t)entry.bytes}, err);
     sl_buf_fini(&entry);
+    if (status != 0 && parts[0].stray != 0 && err->remedy == SL_REMEDY_HALT) { /* it stays in the commit record, for the sink to come back */
+        (void)sl_while(err, "topology %s: publishing flush %llu of a sink that it has no more", slot->topology->name,
+                       (unsigned long long)parts[0].number);
+        sl_slot_log(slot, err, "start");
+        return 0;
+    }
     for (uint32_t i = 0; status == 0 && i < count; i++) {
         sl_buf_append(&slot->commit.tombstones, &parts[i].key_bytes, sizeof(parts[i].key_bytes));
         sl_buf_append(&slot->commit.tombstones, parts[i].key, parts[i].key_bytes);
@@ -182,7 +211,8 @@ static int recover_flushes(struct sl_slot *slot, struct recover_list *list, stru
     sl_buf_reset(&slot->commit.tombstones);
     for (uint32_t from = 0, to = 0; status == 0 && from < list->count; from = to) {
         while (to < list->count && list->items[to].sink == list->items[from].sink &&
-               strcmp(list->items[to].node, list->items[from].node) == 0 && list->items[to].number == list->items[from].number)
+               strcmp(list->items[to].node, list->items[from].node) == 0 && list->items[to].stray == list->items[from].stray &&
+               list->items[to].number == list->items[from].number)
             to++;
         status = recover_redo(slot, &list->items[from], to - from, err);
     }
