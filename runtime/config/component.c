@@ -158,7 +158,7 @@ const struct sl_field sl_sink_common_fields[] = {
      AT(require),
      .values = require_words,
      .help = "What must hold before a deployment goes on. reachable: the back-end answers and lets us in, or the new version is refused; of "
-             "sinks that send requests (opensearch, http). A start does not ask."},
+             "sinks with a server behind them (opensearch, http, kafka). A start does not ask."},
     {.name = "was",
      .type = SL_F_STRING,
      AT(was),
@@ -218,7 +218,12 @@ static bool component_probes(const struct sl_component *component)
         const struct sl_sink_kind *sink;
     } u = {.head = component->head};
 
-    return u.sink->probe != NULL;
+    if (u.sink->probe != NULL)
+        return true;
+    for (const struct sl_field *field = component->head->fields; field != NULL && field->name != NULL; field++)
+        if (field->type == SL_F_STRINGS && strcmp(field->name, "brokers") == 0) /* Kafka's: every kind that has some names them so */
+            return true;
+    return false;
 }
 
 /* What only some sinks can keep is refused where it would have no effect. */
@@ -227,7 +232,7 @@ static void component_check_push(struct sl_draft *draft, const struct sl_draft_c
     const char *type = item->component.type;
 
     if (item->component.sink.reachable && !component_probes(&item->component))
-        component_refuse(draft, item, "require", "leave it out; it is for sinks that send requests",
+        component_refuse(draft, item, "require", "leave it out; it is for sinks with a server behind them",
                          sl_pool_printf(draft->bind.pool, "a sink of type %s has no back-end that could be asked", type));
     if (component_pushes(&item->component)) {
         if (strcmp(item->component.name, SL_DEAD_LETTERS) == 0)
