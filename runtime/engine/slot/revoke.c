@@ -63,6 +63,7 @@ static void revoke_close(struct sl_slot *slot, void *self)
         memmove(source, source + 1, (--slot->sources_count - i) * sizeof(*source));
         slot->source_next = 0;
         slot->leaving--;
+        slot->env.wake(slot->env.user); /* the one that comes after it can be opened now, and nothing else may ask for a turn */
         return;
     }
 }
