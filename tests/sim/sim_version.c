@@ -161,8 +161,6 @@ uint32_t sim_version_make(struct sim *sim, uint32_t from)
     if (sim->versions_count == SIM_VERSIONS_MAX)
         return SIM_VERSIONS_MAX;
     *version = sim->versions[from];
-    for (uint32_t s = 0; s < sim->kind->sinks_count; s++)
-        version->was[s] = version->was[s] && sim_lot(sim, 500); /* people leave it there, or not */
     for (uint32_t i = 0; i < changes; i++)
         version_change(sim, version);
     if (!version->has[VERSION_PART] && !version->has[VERSION_SICK]) /* the filter has to lead somewhere */

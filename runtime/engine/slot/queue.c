@@ -22,36 +22,71 @@ static int queue_topic_name(const struct sl_slot *slot, const char *sink, char t
     return snprintf(text, 256, SL_QUEUE_TOPICS "%s/%s", slot->topology->name, sink);
 }
 
-static int queue_part_open(struct sl_queue *queue, struct sl_queue_part *part, uint32_t number, struct sl_err *err)
+static int queue_part_open(struct sl_queue *queue, struct sl_spool_topic *topic, uint32_t number, struct sl_err *err)
 {
+    struct sl_queue_part *part = &queue->parts[queue->parts_count++];
     uint64_t first, end, start;
 
-    sl_spool_bounds(queue->topic, number, &first, &end);
-    if (!sl_spool_held(queue->topic, SL_QUEUE_HOLDER, number, &start) || start < first)
+    sl_spool_bounds(topic, number, &first, &end);
+    if (!sl_spool_held(topic, SL_QUEUE_HOLDER, number, &start) || start < first)
         start = first;
-    *part = (struct sl_queue_part){.number = number, .read = start, .at = UINT64_MAX, .end = end > start ? end : start, .settled = start};
-    if (sl_spool_settle(queue->topic, SL_QUEUE_HOLDER, number, start, err) != 0)
+    *part = (struct sl_queue_part){.topic = topic, .number = number, .read = start, .at = UINT64_MAX, .end = end > start ? end : start, .settled = start};
+    if (sl_spool_settle(topic, SL_QUEUE_HOLDER, number, start, err) != 0)
         return -(int)err->code;
-    return sl_spool_reader_open(queue->topic, number, NULL, NULL, &part->reader, err);
+    return sl_spool_reader_open(topic, number, NULL, NULL, &part->reader, err);
 }
 
-static int queue_parts_open(struct sl_queue *queue, struct sl_err *err)
+static int queue_parts_open(struct sl_queue *queue, struct sl_spool_topic *was, struct sl_err *err)
 {
     const struct sl_slot *slot = queue->slot;
-    uint32_t slots = slot->shared->slots, partitions = sl_spool_partitions(queue->topic);
+    uint32_t slots = slot->shared->slots, partitions = sl_spool_partitions(queue->topic), before = was == NULL ? 0 : sl_spool_partitions(was);
 
-    queue->parts = calloc(partitions / slots + 2, sizeof(*queue->parts));
+    queue->parts = calloc(before / slots + partitions / slots + 4, sizeof(*queue->parts));
     if (queue->parts == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for a queue");
-    for (uint32_t p = slots + slot->index; p < partitions; p += slots)
-        if (queue_part_open(queue, &queue->parts[queue->parts_count++], p, err) != 0)
+    for (uint32_t p = slot->index; p < before; p += slots)
+        if (queue_part_open(queue, was, p, err) != 0)
             return -(int)err->code;
-    return queue_part_open(queue, &queue->parts[queue->parts_count++], slot->index, err);
+    for (uint32_t p = slots + slot->index; p < partitions; p += slots)
+        if (queue_part_open(queue, queue->topic, p, err) != 0)
+            return -(int)err->code;
+    return queue_part_open(queue, queue->topic, slot->index, err);
+}
+
+struct queue_look {
+    const char *name;
+    bool found;
+};
+
+static void queue_look_each(void *user, const char *topic)
+{
+    struct queue_look *look = user;
+    look->found = look->found || strcmp(topic, look->name) == 0;
+}
+
+/* What lies in the queue that the sink had under the name before (`was:`), unless a sink of that name is there; *ret_topic NULL: none. */
+static int queue_was(const struct sl_queue *queue, struct sl_spool_topic **ret_topic, struct sl_err *err)
+{
+    const struct sl_slot *slot = queue->slot;
+    const char *was = queue->sink->now.common->was;
+    char name[256];
+    struct queue_look look = {name, false};
+
+    *ret_topic = NULL;
+    for (uint32_t s = 0; was != NULL && s < slot->sinks_count; s++)
+        if (slot->sinks[s].name != NULL && strcmp(slot->sinks[s].name, was) == 0)
+            return 0;
+    if (was == NULL)
+        return 0;
+    (void)queue_topic_name(slot, was, name);
+    sl_spool_each(slot->shared->spool, queue_look_each, &look);
+    return look.found ? sl_spool_topic(slot->shared->spool, name, 1, ret_topic, err) : 0;
 }
 
 static int queue_open(struct sl_queue *queue, struct sl_err *err)
 {
     const struct sl_slot *slot = queue->slot;
+    struct sl_spool_topic *was;
     char topic[256];
 
     if (slot->shared->spool == NULL)
@@ -61,7 +96,8 @@ static int queue_open(struct sl_queue *queue, struct sl_err *err)
     queue->services = sl_intern_cache_new();
     if (queue->mail == NULL || queue->services == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for a queue");
-    if (sl_spool_topic(slot->shared->spool, topic, slot->shared->slots, &queue->topic, err) != 0 || queue_parts_open(queue, err) != 0)
+    if (sl_spool_topic(slot->shared->spool, topic, slot->shared->slots, &queue->topic, err) != 0 || queue_was(queue, &was, err) != 0 ||
+        queue_parts_open(queue, was, err) != 0)
         return sl_while(err, "queue");
     sl_spool_queue(queue->topic, queue->sink->now.common->queue_bytes);
     return 0;
@@ -183,7 +219,9 @@ static void queue_orphan_each(void *user, const char *topic)
     if (strncmp(topic, prefix, bytes) != 0 || orphans->count == 64 || strlen(topic + bytes) >= sizeof(orphans->names[0]))
         return;
     for (uint32_t s = 0; s < slot->sinks_count; s++)
-        if (slot->sinks[s].queue != NULL && strcmp(slot->sinks[s].queue->name, topic + bytes) == 0)
+        if (slot->sinks[s].queue != NULL &&
+            (strcmp(slot->sinks[s].queue->name, topic + bytes) == 0 ||
+             (slot->sinks[s].now.common->was != NULL && strcmp(slot->sinks[s].now.common->was, topic + bytes) == 0)))
             return;
     (void)snprintf(orphans->names[orphans->count++], sizeof(orphans->names[0]), "%s", topic + bytes);
 }
@@ -242,7 +280,7 @@ static void queue_settle_run(struct sl_job *job)
         struct sl_queue_part *part = &queue->parts[p];
         struct sl_err err;
         if (part->settling != part->settled &&
-            sl_spool_settle(queue->topic, SL_QUEUE_HOLDER, part->number, part->settling, &err) != 0)
+            sl_spool_settle(part->topic, SL_QUEUE_HOLDER, part->number, part->settling, &err) != 0)
             part->settling = part->settled;
     }
 }
@@ -366,7 +404,7 @@ static uint64_t queue_records_on_disk(const struct sl_queue *queue, uint64_t *re
         uint64_t some, bytes, settled = sl_queue_settled(&queue->parts[p]);
         if (settled >= queue->parts[p].end)
             continue;
-        sl_spool_from(queue->topic, queue->parts[p].number, settled, &some, &bytes);
+        sl_spool_from(queue->parts[p].topic, queue->parts[p].number, settled, &some, &bytes);
         records += some;
         *ret_bytes += bytes;
     }

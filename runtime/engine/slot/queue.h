@@ -70,7 +70,8 @@ struct sl_queue_list {
     uint32_t count;
 };
 
-struct sl_queue_part { /* a partition of the topic: this slot's own, or one of a slot that is no more */
+struct sl_queue_part { /* this slot's own partition of the topic, or an adopted one: of a slot that is no more, or under the sink's name before */
+    struct sl_spool_topic *topic;
     uint32_t number;
     struct sl_spool_reader *reader;
     uint64_t read;     /* the next record to give out */
