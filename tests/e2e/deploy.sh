@@ -111,6 +111,8 @@ wait_for 20 differs || { cat diff.out >&2 && die 'the shadow shows no difference
 client shadow stop
 client promote --share 25%
 is_now "(3, 4, 'canary')" 'after promote --share'
+landed() { grep -qs "\"version\":$1}" state/landing/*.ndjson; }
+wait_for 20 landed 3 || die 'the canary gets no records'
 pause_ms "$(moment 0 400)"
 crash
 start v1.yaml
@@ -121,6 +123,7 @@ is_now '(3, None, None)' 'a canary is gone after kill -9'
 waits=$!
 canary() { [ "$(now)" = "(3, 5, 'canary')" ] && grep -q canary client.out; }
 wait_for 20 canary || { cat client.out client.err >&2 && die "no canary: $(now)"; }
+wait_for 20 landed 4 || die 'the canary of the plan gets no records'
 kill -INT $waits
 code=0 && wait $waits || code=$?
 [ $code -eq 130 ] || { cat client.err >&2 && die "the client ended with $code"; }
@@ -168,7 +171,7 @@ wait $server || { tail -n 5 run.log >&2 && die 'the process did not end well aft
 
 # ---- each record once ----
 "$support/landing_check" --partitions 2 --records "$(cat fed)" state/landing
-for v in 1 2 3 4; do grep -qs "\"version\":$v}" state/landing/*.ndjson || die "no record of version $v"; done
+for v in 1 2 3 4; do landed $v || die "no record of version $v"; done
 
 # ---- a version that is worse ----
 cat >errors.py <<'PY'
