@@ -13,7 +13,7 @@ mkdir "$work/page" "$work/bin" && ln -s "$sluice" "$work/bin/sluice"
 python3 - "$root/docs/deploy.md" "$work/page" <<'PY' >"$work/page.sh"
 import re, sys
 inside, name, text = None, None, []
-print("set -euo pipefail")
+print("set -euo pipefail\ntrap 'kill -KILL $(jobs -p) 2>/dev/null || true' EXIT")
 for line in open(sys.argv[1]):
     if inside is None and line.startswith("```"):
         inside, text = line[3:].strip(), []
