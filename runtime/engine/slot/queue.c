@@ -193,7 +193,9 @@ uint64_t sl_slot_queue_out_count(const struct sl_slot *slot, uint32_t sink_index
 
 bool sl_slot_queue_is_empty(const struct sl_slot *slot, uint32_t sink_index)
 {
-    return queue_is_empty(slot->sinks[sink_index].queue);
+    const struct sl_queue *queue = slot->sinks[sink_index].queue;
+
+    return queue_is_empty(queue) && !queue->settling; /* the clerk has it in hand */
 }
 
 bool sl_slot_queue_is_out(const struct sl_slot *slot, uint32_t sink_index)
