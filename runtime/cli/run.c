@@ -56,6 +56,7 @@ struct run {
     struct sl_admin shown; /* host and deployer for control threads; NULL: closed. Under shown_lock */
     struct sl_control *control;
     struct sl_upgrade *upgrade;
+    uint64_t there_ns;      /* of sl_upgrade_runs */
     struct sl_taker *taker; /* NULL: nobody hands over to this process, or that is done */
     bool lost;              /* this process cannot go on: an upgrade broke off halfway, here or there */
     char problem[480];      /* the first one of the configuration */
@@ -700,7 +701,7 @@ static void run_on_taking(uv_timer_t *handle)
 {
     struct run *run = handle->data;
     struct sl_err err = {0};
-    int runs = sl_upgrade_runs(run->taker, run->host, &err);
+    int runs = sl_upgrade_runs(run->host, &run->there_ns, &err);
 
     if (runs == 0)
         return;

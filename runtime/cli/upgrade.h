@@ -65,8 +65,8 @@ struct sl_upgrade_warm {
 /* Looks at the stores, warms up, says ready, waits until everything is ours. Where that fails, it has told the old one why. */
 int sl_upgrade_take(struct sl_taker *taker, const struct sl_upgrade_warm *warm, struct sl_err *err);
 /* Asked a few times a second once the host was started: 1: its first batch is done, or nothing came and it is ready; 0: not yet;
- * <0: it failed. */
-int sl_upgrade_runs(const struct sl_taker *taker, struct sl_host *host, struct sl_err *err);
+ * <0: it failed. *inout_there_ns: 0 at first; since when all topologies have their partitions. */
+int sl_upgrade_runs(struct sl_host *host, uint64_t *inout_there_ns, struct sl_err *err);
 /* Says so to the old process; the taker ends. upgrade: to answer who watches. */
 void sl_upgrade_taken(struct sl_upgrade *upgrade, struct sl_taker *taker);
 

@@ -93,34 +93,38 @@ static void take_flush(void *user, struct sl_slot *slot)
     sl_slot_flush(slot);
 }
 
-/* spent_ns: since everything was ours. */
-static bool take_runs(struct sl_host *host, const struct sl_host_topology *item, uint64_t spent_ns)
+/* there_ns: for how long it has had its partitions. */
+static bool take_runs(struct sl_host *host, const struct sl_host_topology *item, uint64_t there_ns)
 {
     struct sl_err err;
 
-    if (!take_is_there(item))
-        return false;
     if (item->sum.records > 0 && item->sum.commits > 0)
         return true;
-    if (item->sum.records > 0 && spent_ns < TAKE_STUCK_NS) {
+    if (item->sum.records > 0 && there_ns < TAKE_STUCK_NS) {
         (void)sl_host_ask(host, item->topology->name, take_flush, NULL, &err);
         return false;
     }
-    return spent_ns >= (item->sum.records > 0 ? TAKE_STUCK_NS : TAKE_QUIET_NS);
+    return there_ns >= (item->sum.records > 0 ? TAKE_STUCK_NS : TAKE_QUIET_NS);
 }
 
-int sl_upgrade_runs(const struct sl_taker *taker, struct sl_host *host, struct sl_err *err)
+int sl_upgrade_runs(struct sl_host *host, uint64_t *inout_there_ns, struct sl_err *err)
 {
-    uint64_t spent_ns = sl_clock_now_ns() - sl_taker_go_ns(taker);
+    uint32_t count = sl_host_topologies_count(host);
+    uint64_t now_ns = sl_clock_now_ns();
     struct sl_host_topology *items;
+    bool there = true;
     int runs = 1;
 
     if (sl_host_view(host, &items) != 0)
         return 0;
-    for (uint32_t t = 0; t < sl_host_topologies_count(host); t++) {
+    for (uint32_t t = 0; t < count; t++)
+        there = there && take_is_there(&items[t]);
+    if (there && *inout_there_ns == 0)
+        *inout_there_ns = now_ns;
+    for (uint32_t t = 0; t < count; t++) {
         if (items[t].failed > 0)
             runs = sl_fail(err, SL_E_STOPPED, SL_REMEDY_HALT, 0, "topology %s stopped: %s", items[t].topology->name, items[t].sum.error);
-        else if (runs == 1 && !take_runs(host, &items[t], spent_ns))
+        else if (runs == 1 && (!there || !take_runs(host, &items[t], now_ns - *inout_there_ns)))
             runs = 0;
     }
     sl_host_view_fini(host, items);

@@ -70,6 +70,9 @@ rd_kafka_resp_err_t sl_klog_ask(struct klog_asker *asker, rd_kafka_topic_t *rkt,
 /* A topic's handle whose partitions are known, to be held while they are read (rd_kafka_topic_destroy); NULL: the library finds out. */
 rd_kafka_topic_t *sl_klog_learn(rd_kafka_t *rk, const char *topic, uint32_t timeout_ms);
 
+/* Makes the partition's leader be asked for records now. Blocks for an answer, half a second at worst. */
+void sl_klog_poke(rd_kafka_t *rk, const char *topic, int32_t partition);
+
 /* ---- lists, records ---- */
 rd_kafka_topic_partition_list_t *sl_klog_native_list(const struct sl_klog_list *list);
 /* Hands a record to the library (key and headers copied; the payload with copy). 0, or the library's code. */

@@ -135,6 +135,15 @@ rd_kafka_topic_t *sl_klog_learn(rd_kafka_t *rk, const char *topic, uint32_t time
     return rkt;
 }
 
+/* A partition that was just assigned is fetched once its leader's thread looks up from its socket, up to a second later. Any request to
+ * the leader makes it look (KAFKA.md 1.2). */
+void sl_klog_poke(rd_kafka_t *rk, const char *topic, int32_t partition)
+{
+    int64_t low, high;
+
+    (void)rd_kafka_query_watermark_offsets(rk, topic, partition, &low, &high, KLOG_ASK_TURN_MS);
+}
+
 /* ---- is there somebody who lets us in ---- */
 int sl_klog_reach(struct sl_klog *log, const struct sl_connection *connection, uint32_t timeout_ms, struct sl_err *err)
 {

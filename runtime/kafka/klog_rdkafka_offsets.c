@@ -9,7 +9,7 @@
 
 #include "runtime/base/clock.h"
 
-enum { KLOG_PROBE_IDLE_S = 10, KLOG_PROBE_MS = 30000, KLOG_LEARN_MS = 1000 };
+enum { KLOG_PROBE_IDLE_S = 10, KLOG_PROBE_MS = 30000, KLOG_LEARN_MS = 1000, KLOG_POLL_MS = 10 };
 
 static rd_kafka_topic_partition_t *native_find(rd_kafka_topic_partition_list_t *native, const struct sl_klog_partition *item,
                                                int index)
@@ -174,19 +174,21 @@ static int probe_judge(const rd_kafka_message_t *message, uint64_t offset, uint6
     }
 }
 
-static int probe_read(rd_kafka_t *rk, const char *topic, uint64_t offset, uint64_t *ret_hash, struct sl_err *err)
+static int probe_read(rd_kafka_t *rk, const char *topic, int32_t partition, uint64_t offset, uint64_t *ret_hash, struct sl_err *err)
 {
     uint64_t end_ns = sl_clock_now_ns() + KLOG_PROBE_MS * SL_NS_PER_MS;
     int found = 2;
 
     while (found == 2) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, 100);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, KLOG_POLL_MS);
 
         if (message != NULL) {
             found = probe_judge(message, offset, ret_hash, topic, err);
             rd_kafka_message_destroy(message);
         } else if (sl_clock_now_ns() > end_ns) {
             found = sl_klog_fail(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a record again", topic, NULL);
+        } else {
+            sl_klog_poke(rk, topic, partition);
         }
     }
     return found;
@@ -227,7 +229,7 @@ int sl_klog_fingerprint(struct sl_klog_consumer *consumer, const char *topic, in
     rd_kafka_topic_partition_list_destroy(native);
     if (code != 0)
         return sl_klog_fail(err, code, "reading a record again", topic, NULL);
-    status = probe_read(consumer->probe.rk, topic, offset, ret_hash, err);
+    status = probe_read(consumer->probe.rk, topic, partition, offset, ret_hash, err);
     (void)rd_kafka_assign(consumer->probe.rk, NULL);
     consumer->probe.used_ns = sl_clock_now_ns();
     return status;

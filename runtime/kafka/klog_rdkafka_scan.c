@@ -9,7 +9,7 @@
 
 #include "runtime/base/clock.h"
 
-enum { KLOG_ADMIN_MS = 30000, KLOG_SCAN_QUIET_MS = 120000, KLOG_LEARN_MS = 1000 };
+enum { KLOG_ADMIN_MS = 30000, KLOG_SCAN_QUIET_MS = 120000, KLOG_LEARN_MS = 1000, KLOG_POLL_MS = 10 };
 
 /* ---- partition count ---- */
 static int scan_count(struct klog_asker *asker, const char *topic, uint32_t *ret_count, rd_kafka_resp_err_t *ret_code)
@@ -245,7 +245,7 @@ static int scan_run(struct scan *scan, struct sl_err *err)
 
     scan->quiet_ns = sl_clock_now_ns();
     while (status == 0 && (scan->goal < 0 || scan->next < (uint64_t)scan->goal)) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(scan->rk, 100);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(scan->rk, scan->goal < 0 ? KLOG_POLL_MS : 100);
         uint64_t before = scan->next;
 
         if (message != NULL) {
@@ -253,6 +253,8 @@ static int scan_run(struct scan *scan, struct sl_err *err)
             status = scan_message(scan, message, err);
             rd_kafka_message_destroy(message);
         }
+        if (message == NULL && scan->goal < 0)
+            sl_klog_poke(scan->rk, scan->topic, scan->partition);
         if (scan->next != before)
             scan->quiet_ns = sl_clock_now_ns();
         else if (status == 0 && sl_clock_now_ns() - scan->quiet_ns > KLOG_SCAN_QUIET_MS * SL_NS_PER_MS)

@@ -11,8 +11,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/kafka_lib.sh"
 
 upgrades=$(count 4 20)
-records=$(count 30000 150000) # in each of 12 partitions
-seconds=$(count 30 150)
+records=$(count 25000 150000) # in each of 12 partitions
+seconds=$(count 25 150)
 partitions=12
 
 # counted NODE NAME: a counter of the Kafka source
@@ -60,7 +60,7 @@ before_c=$(counted c kafka_rebalances_total)
 : >"$work/gaps"
 for ((i = 1; i <= upgrades; i++)); do
     flowed=0
-    wait_for 60 flows b && wait_for 60 flows b || die "upgrade $i: no records come"
+    for look in once again; do wait_for 60 flows b || die "upgrade $i: no records come ($look)"; done
     old=$(holder b)
     upgraded b || die "upgrade $i: $(cat "$work/report" "$work/upgrade.err"; tail -n 5 "$work/b.log")"
     new=$(holder b)

@@ -224,6 +224,7 @@ void kafka_look_done(struct sl_job *job)
         look_take(look);
         source->api->tally(source->api->env, source, KAFKA_ASSIGNMENTS, 1);
         source->assignments++;
+        source->lag_at_ns = 0; /* the question for the ends wakes whoever fetches, who else may sleep for a second */
         source->settled = true;
     }
     kafka_look_fini(look);
