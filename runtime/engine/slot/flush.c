@@ -318,6 +318,9 @@ static void flush_add_parted(struct sl_slot *slot, const struct sl_partition *pa
 {
     uint64_t lowest = sl_slot_lowest(slot, partition->index, false, flush_sealed);
 
+    for (uint32_t s = 0; s < slot->sinks_count; s++) /* one that goes and has not finished may come back, and be the slowest */
+        if (slot->sinks[s].gone && slot->sinks[s].positions[partition->index].sealed.next < lowest)
+            lowest = slot->sinks[s].positions[partition->index].sealed.next;
     for (struct sl_parted *parted = slot->parted; parted != NULL; parted = parted->next) {
         if (parted->partition != partition->index || lowest < parted->mark.next)
             continue;

@@ -83,10 +83,10 @@ struct position_look {
     uint32_t count;
 };
 
-/* The name that the sink had before (`was:`), or NULL: also where a sink of that name is there (again). */
+/* The name that the sink had before (`was:`, also of a version in between), or NULL: also where a sink of that name is there (again). */
 static const char *position_was(const struct sl_slot *slot, const struct sl_slot_sink *sink)
 {
-    const char *was = sink->now.common == NULL ? NULL : sink->now.common->was;
+    const char *was = sink->now.common == NULL || sink->now.common->was == NULL ? sink->former : sink->now.common->was;
 
     for (uint32_t s = 0; was != NULL && s < slot->sinks_count; s++)
         if (slot->sinks[s].name != NULL && strcmp(slot->sinks[s].name, was) == 0)

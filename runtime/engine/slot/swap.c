@@ -437,6 +437,25 @@ static void swap_rename(struct sl_slot *slot, struct sl_slot_sink *sink, char **
         sl_slot_commit_later(slot, (struct sl_slice){text, (uint32_t)sl_commit_key_print(&key, text)}, sl_slice_of(sink->zone));
     for (uint32_t p = 0; p < slot->partitions_cap; p++)
         sink->positions[p].unmarked = true;
+    slot->commit.again = true;
+}
+
+/* A sink that is there again before it had finished: what was read meanwhile is not its, and is not waited for. */
+static int swap_back(struct sl_slot *slot, uint32_t s)
+{
+    struct sl_slot_sink *sink = &slot->sinks[s];
+
+    for (uint32_t p = 0; p < slot->partitions_cap; p++) {
+        struct sl_mark at;
+        if (slot->partitions[p] == NULL || sink->positions[p].taken.next >= swap_front(slot, p))
+            continue;
+        at = sink->positions[p].taken;
+        at.next = swap_front(slot, p);
+        if (!sink->now.flushed && sl_slot_ticket_none(slot, s, p, &at) != 0)
+            return -1;
+        sink->positions[p].taken = at;
+    }
+    return 0;
 }
 
 static void swap_counts(const struct sl_slot_component *from, struct sl_slot_component *to)
@@ -462,9 +481,8 @@ static int swap_sink(struct sl_slot *slot, struct sl_plan *plan, uint32_t c, str
         means->leaving[s] = NULL;
         if (known != conf->name)
             swap_rename(slot, sink, &means->names[c]);
-        for (uint32_t p = 0; back && p < slot->partitions_cap; p++)
-            if (slot->partitions[p] != NULL && sink->positions[p].taken.next < swap_front(slot, p))
-                sink->positions[p].taken.next = swap_front(slot, p);
+        if (back && swap_back(slot, s) != 0)
+            return swap_memory(slot, err);
     } else {
         sink = swap_row_add(slot, conf->name);
         if (sink == NULL)
