@@ -21,17 +21,19 @@ static const char *const version_files[] = {
     "compression: none, roll: { bytes: 64KiB, every: 400ms }",
     "compression: zstd, level: 3, roll: { bytes: 64KiB, every: 900ms }",
 };
+/* Two of each: whether there is a queue, and what it may mean, stays (engine/merge.c). */
 static const char *const version_sick[] = {
     "when_full: spool, retry: { backoff_max: 3s }",
     "when_full: spool, retry: { backoff_max: 4s }",
     "required: false, queue: { bytes: 1MiB }",
+    "required: false, queue: { bytes: 2MiB }",
     "retry: { backoff_max: 3s }",
     "retry: { backoff_max: 4s }",
 };
 static const char *const version_out[] = {"compression: zstd", "compression: lz4", "compression: none"};
 static const char *const version_spool[] = {"start: earliest", "start: offset, offset: 0", "start: earliest"};
 
-enum { VERSION_FILES = 3, VERSION_SICKS = 5, VERSION_SOURCES = 3 };
+enum { VERSION_FILES = 3, VERSION_SICKS = 6, VERSION_SOURCES = 3 };
 
 /* ---- as text ---- */
 
@@ -96,7 +98,10 @@ struct sl_topology *sim_version_load(struct sim *sim, uint32_t number)
 
 static uint32_t version_settings(struct sim *sim, uint32_t sink)
 {
-    return (uint32_t)sim_random(sim, sink == VERSION_SICK ? VERSION_SICKS : VERSION_FILES);
+    uint32_t first = sim->versions_count == 0 ? (uint32_t)sim_random(sim, VERSION_SICKS) : sim->versions[0].settings[sink];
+    if (sink == VERSION_SICK)
+        return first / 2 * 2 + (uint32_t)sim_random(sim, 2);
+    return (uint32_t)sim_random(sim, VERSION_FILES);
 }
 
 /* A version that calls a sink something else without saying what it was called has another sink. */
