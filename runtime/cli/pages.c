@@ -149,6 +149,7 @@ static void pages_topology(struct sl_json_out *out, const struct sl_host_topolog
     sl_json_out_u64_at(out, "commits", sum->commits);
     sl_json_out_u64_at(out, "commit_failures", sum->commit_failures);
     sl_json_out_u64_at(out, "rewinds", sum->rewinds);
+    sl_json_out_u64_at(out, "maybe_duplicated", sum->maybe_duplicated);
     sl_json_out_u64_at(out, "gap_offsets", sum->gap_offsets);
     sl_json_out_i64_at(out, "lag_records", sum->lag_records);
     sl_json_out_i64_at(out, "lag_ms", sum->lag_ms);
@@ -212,7 +213,7 @@ int sl_pages_status(struct sl_host *host, const struct sl_process_config *proces
 
 /* ---- metrics ---- */
 
-enum { ROW_RECORDS, ROW_BYTES, ROW_READ, ROW_COMMITS, ROW_FAILURES, ROW_REWINDS, ROW_GAPS, ROW_LAG_RECORDS, ROW_LAG_SECONDS,
+enum { ROW_RECORDS, ROW_BYTES, ROW_READ, ROW_COMMITS, ROW_FAILURES, ROW_REWINDS, ROW_MAYBE_DUPLICATED, ROW_GAPS, ROW_LAG_RECORDS, ROW_LAG_SECONDS,
        ROW_HELD, ROW_UP, ROW_QUEUE_RECORDS, ROW_QUEUE_BYTES, ROW_QUEUE_OLDEST, ROW_QUEUE_LOST, ROW_REQUEST_SECONDS, ROW_SPOOL_BYTES, ROW_SPOOL_DAMAGED, ROW_SPOOL_REFUSED, ROW_GENERATION, ROW_UPTIME };
 
 static const struct sl_metric_row pages_rows[] = {
@@ -225,6 +226,9 @@ static const struct sl_metric_row pages_rows[] = {
     [ROW_FAILURES] = {"sluice_commit_failures_total", SL_METRIC_COUNTER, "Commits that failed and were undone.", {"topology"}},
     [ROW_REWINDS] = {"sluice_rewinds_total", SL_METRIC_COUNTER, "Times that a sink was given records again from its mark.",
                      {"topology"}},
+    [ROW_MAYBE_DUPLICATED] = {"sluice_maybe_duplicated_total", SL_METRIC_COUNTER,
+                              "Records sent again to a sink without ids, because its earlier version did not answer for them after a swap.",
+                              {"topology"}},
     [ROW_GAPS] = {"sluice_gap_offsets_total", SL_METRIC_COUNTER, "Offsets that could no longer be had (retention, damage).",
                   {"topology"}},
     [ROW_LAG_RECORDS] = {"sluice_lag_records", SL_METRIC_GAUGE, "Records behind the ends of the sources.", {"topology"}},
@@ -324,6 +328,8 @@ static double pages_value(const struct sl_host_topology *item, int row)
         return (double)sum->commit_failures;
     case ROW_REWINDS:
         return (double)sum->rewinds;
+    case ROW_MAYBE_DUPLICATED:
+        return (double)sum->maybe_duplicated;
     case ROW_GAPS:
         return (double)sum->gap_offsets;
     case ROW_LAG_RECORDS:

@@ -178,6 +178,7 @@ enum sl_sink_flags {
     SL_SINK_JSON = 8,  /* bodies must be JSON objects: codec json is its default, others are refused at check */
     SL_SINK_TEXT = 32, /* bodies must be text: codec protobuf is refused at check */
     SL_SINK_PUSH = 16, /* sends requests: batch: and retry.deadline are for it; may refuse records, so it takes no dead letters */
+    SL_SINK_KEYED = 64, /* a record has an id made of its origin: sent twice, it is there once */
 };
 
 enum sl_outcome { SL_ACK, SL_RETRY, SL_REFUSED, SL_UNKNOWN };

@@ -276,6 +276,11 @@ static int opensearch_drain(void *self)
     return push_drain(&((struct opensearch_sink *)self)->push);
 }
 
+static uint32_t opensearch_flags(const void *config)
+{
+    return ((const struct opensearch_config *)config)->id == OPENSEARCH_ORIGIN ? SL_SINK_KEYED : 0;
+}
+
 const struct sl_sink_kind sl_sink_opensearch = {
     .head = {.major = SL_ABI_MAJOR, .minor = SL_ABI_MINOR, .bytes = sizeof(struct sl_sink_kind), .name = "opensearch",
              .summary = "Indexes records in OpenSearch or Elasticsearch, each once under an id made of its origin.",
@@ -283,6 +288,7 @@ const struct sl_sink_kind sl_sink_opensearch = {
              .fields = opensearch_fields, .config_bytes = sizeof(struct opensearch_config),
              .self_bytes = sizeof(struct opensearch_sink), .counters = opensearch_counters, .check = opensearch_check},
     .flags = SL_SINK_LINES | SL_SINK_JSON | SL_SINK_PUSH,
+    .config_flags = opensearch_flags,
     .open = opensearch_open,
     .credit = opensearch_credit,
     .submit = opensearch_submit,

@@ -38,7 +38,7 @@ enum {
 
 /* One input batch on its way through one ACK sink: done when nothing is pending. */
 struct sl_ticket {
-    uint32_t generation, pending;
+    uint32_t generation, pending, records; /* pending: of the records, those that are not answered for */
     uint32_t sink, partition;
     struct sl_mark upto; /* what the sink's mark becomes */
     uint32_t next;       /* queue or free list */

@@ -144,32 +144,33 @@ static bool swap_is_settled(const struct sl_slot *slot, uint32_t s)
     return leaving->was.kind->drain == NULL || leaving->was.kind->drain(leaving->was.self) == 1;
 }
 
-static uint64_t swap_in_flight(const struct sl_slot *slot, const struct sl_slot_sink *sink)
+/* What is read again: behind the mark, also what the new instance has delivered already. */
+static uint64_t swap_again(const struct sl_slot *slot, const struct sl_slot_sink *sink)
 {
     uint64_t records = 0;
 
     for (uint32_t p = 0; p < slot->partitions_cap; p++)
-        if (slot->partitions[p] != NULL)
-            records += sink->positions[p].taken.next - sink->positions[p].done.next;
+        for (uint32_t t = slot->partitions[p] == NULL ? UINT32_MAX : sink->positions[p].head; t != UINT32_MAX; t = slot->tickets[t].next)
+            records += slot->tickets[t].records;
     return records;
 }
 
-/* Rule H4: of an acknowledging sink what was in flight is unknown. */
-static void swap_lost(struct sl_slot *slot, uint32_t s)
+/* Rule H4: of an acknowledging sink what was in flight is unknown; where records have ids, what comes twice is there once. */
+static void swap_lost(struct sl_slot *slot, uint32_t s, const struct sl_instance *was)
 {
     struct sl_slot_sink *sink = &slot->sinks[s];
-    uint64_t records = sink->now.flushed ? 0 : swap_in_flight(slot, sink);
+    bool once = sink->now.flushed || (was->flags & sink->now.flags & SL_SINK_KEYED) != 0;
     struct sl_err err = {0};
 
     (void)sl_fail(&err, SL_E_LIMIT, SL_REMEDY_RETRY, 0,
                   "sink %s did not answer for what its earlier version had sent; it is sent again by the new one%s", sink->name,
-                  sink->now.flushed ? "" : ", and may arrive twice");
+                  once ? "" : ", and may arrive twice");
     if (sink->queue != NULL) {
-        slot->maybe_duplicated += sl_slot_queue_out_count(slot, s);
+        slot->maybe_duplicated += once ? 0 : sl_slot_queue_out_count(slot, s);
         sl_slot_queue_failed(slot, s, &err);
         return;
     }
-    slot->maybe_duplicated += records;
+    slot->maybe_duplicated += once ? 0 : swap_again(slot, sink);
     sl_slot_rewind(slot, s, &err);
     sink->backoff_ns = 0;
     slot->paused_until_ns = slot->now_ns; /* it is another instance: nothing to wait for */
@@ -189,7 +190,7 @@ void sl_slot_leave_end(struct sl_slot *slot, uint32_t s, bool lost)
         sink->now.kind->abandon(sink->now.self, NULL); /* its records stand behind those that are lost */
     }
     if (lost)
-        swap_lost(slot, s);
+        swap_lost(slot, s, &leaving->was);
     sl_instance_close(&leaving->was);
     sl_ledger_fini(&leaving->open);
     free(leaving->upto);

@@ -68,7 +68,7 @@ int sl_slot_ticket(struct sl_slot *slot, uint32_t sink_index, uint32_t partition
     index = slot->tickets_free;
     ticket = &slot->tickets[index];
     slot->tickets_free = ticket->next;
-    *ticket = (struct sl_ticket){ticket->generation, pending, sink_index, partition, *upto, UINT32_MAX, true};
+    *ticket = (struct sl_ticket){ticket->generation, pending, pending, sink_index, partition, *upto, UINT32_MAX, true};
     if (position->tail != UINT32_MAX)
         slot->tickets[position->tail].next = index;
     else
