@@ -313,11 +313,11 @@ static void check_count(struct sim *sim, uint32_t number, uint32_t sink)
     uint32_t least = check_must(sim, record, sink), most = check_may(sim, record, sink), seen = record->seen[sink];
     uint32_t backend = check_backend(sim);
     if (sim->kind->sinks[sink].backend) { /* under one key, so however often it came, it is there once */
-        least = sim_sick_keeps(sim, number) ? least : 0;
+        least = sim_sick_keeps(sim, number) && !sim->orphans ? least : 0;
         most = most > 0 && sim_sick_keeps(sim, number) ? 255 : 0;
     } else if (sim->kind->sinks[sink].due == SIM_DUE_INVALID && backend < sim->kind->sinks_count && sim_sick_refuses(sim, number) &&
                check_may(sim, record, backend)) { /* a letter, keyed by its origin too (rule J3) */
-        least = check_must(sim, record, backend);
+        least = !sim->orphans && check_must(sim, record, backend);
         most = 255;
     }
     if (seen < least)
@@ -456,7 +456,7 @@ const char *sim_check_missing(struct sim *sim)
     for (uint32_t p = 0; p < sim->processes_count; p++)
         if (sim->kind->changes && !sim_deploy_is_over(&sim->processes[p]))
             return "something of an earlier version is left";
-    if (!check_delivered(sim, &i)) {
+    if (!sim->orphans && !check_delivered(sim, &i)) {
         (void)snprintf(text, sizeof(text), "record %u of partition %u (process %u) never came to the back-end", i, sim->records[i].partition,
                        sim->records[i].process);
         return text;

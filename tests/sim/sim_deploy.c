@@ -4,9 +4,11 @@
  * process->version stands for the row "live" of the state on disk. It is written before the swap, as the deployer does, or (a rule that
  * need not hold for exactness) after it; a crash in between starts whichever the row names.
  * States of a candidate: preparing (clerks give its new sinks their zones) -> ready -> in some slots -> live; from the first two also dropped.
+ * While it is ready it may be on trial: a shadow, a canary whose share changes, or nothing again.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "runtime/engine/slot/trial.h"
 #include "tests/sim/sim_inner.h"
 
 struct sim_life {
@@ -19,7 +21,7 @@ struct sim_life {
     void **shared;
     struct sim_life **origins, **settings; /* by component: the version that opened it, and shares; whose settings it has */
     struct sl_plan *plans[SIM_SLOTS_MAX];
-    bool retired;
+    bool retired, canary; /* canary: it is, or was, given records before it was live */
     uint32_t waiting; /* for clerks */
     struct sim_life *next;
 };
@@ -93,6 +95,8 @@ int sim_lives_open(struct sim_process *process, struct sl_err *err)
     process->deploy_at_ns = sim->now_ns + sim_random(sim, 6 * SIM_S);
     if (sim->kind->changes)
         sim_version_live(process, process->version);
+    for (uint32_t s = 0; sim->kind->changes && s < sim->kind->sinks_count; s++)
+        sim->orphans = sim->orphans || (sim->kind->sinks[s].backend && !sim->versions[process->version].has[s]);
     for (uint32_t c = 0; c < topology->components_count; c++)
         if (sim_process_share(process, topology, c, &life->apis[c], &life->shared[c], err) != 0)
             return -(int)err->code;
@@ -117,7 +121,7 @@ uint64_t sim_lives_versions(const struct sim_process *process)
     uint64_t versions = 1ull << process->version;
     if (process->live != NULL)
         versions |= 1ull << process->live->number;
-    if (process->candidate != NULL && process->swapping > 0)
+    if (process->candidate != NULL && (process->swapping > 0 || process->candidate->canary))
         versions |= 1ull << process->candidate->number;
     return versions;
 }
@@ -254,11 +258,57 @@ static void deploy_prepare(struct sim_process *process)
     process->row_first = sim_lot(sim, 700);
 }
 
+/* ---- on trial ---- */
+
+static void deploy_trial_end(struct sim_process *process)
+{
+    for (uint32_t s = 0; s < process->slots_count; s++)
+        if (process->slots[s].slot != NULL)
+            sl_slot_trial_end(process->slots[s].slot);
+}
+
+/* As the host does: in every slot, or in none. */
+static void deploy_trial(struct sim_process *process)
+{
+    static const double shares[] = {0.01, 0.1, 0.5, 0.9, 1};
+    struct sim *sim = process->sim;
+    struct sim_life *life = process->candidate;
+    bool shadow = sim_lot(sim, 300);
+    double share = shares[sim_random(sim, sizeof(shares) / sizeof(shares[0]))];
+    enum sl_split_by by = sim_lot(sim, 700) ? SL_SPLIT_KEY : SL_SPLIT_PARTITION;
+    struct sl_err err = {0};
+    int status = 0;
+    if (!shadow) { /* it decides about records from now on */
+        life->canary = true;
+        sim_version_live(process, life->number);
+    }
+    for (uint32_t s = 0; s < process->slots_count && status == 0; s++) {
+        struct sl_slot *slot = process->slots[s].slot;
+        if (sl_slot_state(slot) != SL_SLOT_RUNNING)
+            continue;
+        status = shadow ? sl_slot_shadow(slot, life->plans[s], NULL, &err) : sl_slot_canary(slot, life->plans[s], share, by, &err);
+    }
+    sim_trace(sim, "%s: version %u is a %s of %g %s", process->node, life->number, shadow ? "shadow" : "canary", share, status == 0 ? "" : err.text);
+    if (status != 0)
+        deploy_trial_end(process);
+}
+
+/* A stage of a candidate that fails is a fault of ours: there is none that should. */
+static void deploy_trial_look(struct sim_process *process)
+{
+    struct sl_sides sides = {.broken = false};
+    for (uint32_t s = 0; s < process->slots_count; s++)
+        sl_slot_trial_sides(process->slots[s].slot, &sides);
+    if (sides.broken)
+        sim_fail(process->sim, "%s: version %u broke on trial: %s", process->node, process->candidate->number, sides.why.text);
+}
+
 /* ---- putting it in ---- */
 
 static void deploy_discard(struct sim_process *process)
 {
     sim_trace(process->sim, "%s: version %u is discarded", process->node, process->candidate->number);
+    deploy_trial_end(process);
     life_drop(process, process->candidate);
     process->candidate = NULL;
 }
@@ -318,6 +368,12 @@ static void deploy_candidate(struct sim_process *process)
             deploy_discard(process);
             return;
         }
+    deploy_trial_look(process);
+    if (process->swapping == 0 && !sim->quiet && sim_lot(sim, 400)) {
+        deploy_trial(process);
+        deploy_later(process, 2 * SIM_S);
+        return;
+    }
     if (process->swapping == 0 && (sim->quiet || sim_lot(sim, 50))) {
         process->version = process->live->number;
         deploy_discard(process);
