@@ -265,8 +265,9 @@ static int domain_scan_all(struct sl_domain *domain, int (*each)(void *, struct 
     return status;
 }
 
-/* One change of a commit: when the commit topic holds it, the commit happened, since it is atomic and its marks and flush
- * numbers are written by nobody else. */
+/* One change of a commit: when the commit topic holds it, the commit happened, since it is atomic and its flush numbers are written by
+ * nobody else, and never twice. A commit without a flush is told by a mark; other keys (a zone's, of a sink that was renamed) may well
+ * have been written before, by another slot. */
 struct domain_witness {
     struct sl_slice key, value;
     bool found;
@@ -283,11 +284,14 @@ static int domain_witness_each(void *user, struct sl_slice key, struct sl_slice 
 
 static bool domain_witness_of(const struct sl_domain_commit *commit, struct domain_witness *witness)
 {
-    size_t at = 0;
+    static const char kinds[] = {SL_KEY_FLUSH, SL_KEY_MARK, 0}; /* 0: any */
 
-    while (domain_next(&commit->changes, &at, &witness->key, &witness->value))
-        if (witness->value.data != NULL)
-            return true;
+    for (size_t k = 0; k < sizeof(kinds); k++) {
+        size_t at = 0;
+        while (domain_next(&commit->changes, &at, &witness->key, &witness->value))
+            if (witness->value.data != NULL && (kinds[k] == 0 || (witness->key.bytes > 0 && witness->key.data[0] == kinds[k])))
+                return true;
+    }
     return false;
 }
 
