@@ -213,11 +213,11 @@ void sim_run(const struct sim_settings *settings, struct sim_result *ret_result)
         sim_check_end(sim);
     for (uint32_t p = 0; p < sim->processes_count; p++)
         ret_result->commits += sim_process_commits(&sim->processes[p], &ret_result->rewinds);
-    ret_result->swaps = sim->swaps;
     ret_result->records = sim->records_count;
     ret_result->virtual_ms = sim->now_ns / SIM_MS;
     for (uint32_t p = 0; p < sim->processes_count; p++)
         sim_process_fini(&sim->processes[p]);
+    ret_result->swaps = sim->swaps;
     sim->model = sl_model_free(sim->model);
     sim_input_free(sim);
     for (uint32_t i = 0; i < sim->names_count; i++)

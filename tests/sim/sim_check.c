@@ -36,6 +36,7 @@ static void check_entry(struct sim *sim, uint32_t process, struct sl_slice value
         if (check_name_find(sim, name))
             continue;
         assert(sim->names_count < SIM_NAMES_MAX);
+        sim_trace(sim, "committed: %s", name);
         sim->names[sim->names_count] = strdup(name);
         assert(sim->names[sim->names_count] != NULL);
         sim->names_count++;

@@ -62,6 +62,7 @@ struct sim_version {
 
 struct sim_record {
     uint64_t versions, offset; /* versions: those that may have decided what becomes of it, as bits */
+    uint64_t after;            /* those that were live at any time since it was sent: a queue may hold it for long */
     bool placed;               /* its offset is known */
     bool settled;              /* committed by all sinks: no later version decides about it */
     uint32_t process, partition; /* process: whose spool; 0 with Kafka */

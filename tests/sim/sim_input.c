@@ -15,7 +15,7 @@ static uint32_t input_make(struct sim *sim, uint32_t process, uint32_t partition
     struct sim_record *record = &sim->records[number];
     long long unix_s = (long long)(sim->unix_base_ms / 1000 + (int64_t)(sim->now_ns / SIM_S));
     *record = (struct sim_record){.process = process, .partition = partition, .asked = true};
-    record->versions = sim_versions_of(sim, process);
+    record->versions = record->after = sim_versions_of(sim, process);
     record->valid = !sim_lot(sim, 60);
     record->debug = sim_lot(sim, 300);
     if (record->valid)

@@ -202,16 +202,28 @@ static bool version_says(const struct sim *sim, const struct sim_version *versio
     return false;
 }
 
-bool sim_version_some(const struct sim *sim, const struct sim_record *record, uint32_t sink)
+static bool version_was_gone(const struct sim *sim, const struct sim_record *record, uint32_t sink)
 {
     for (uint32_t v = 0; v < sim->versions_count; v++)
-        if ((record->versions >> v & 1) != 0 && version_says(sim, &sim->versions[v], record, sink))
+        if ((record->after >> v & 1) != 0 && !sim->versions[v].has[sink])
+            return true;
+    return false;
+}
+
+/* A sink that was gone and came back may go on at its old mark after a crash, so with what was read meanwhile: once, as ever. */
+bool sim_version_some(const struct sim *sim, const struct sim_record *record, uint32_t sink)
+{
+    uint64_t versions = record->versions | (version_was_gone(sim, record, sink) ? record->after : 0);
+    for (uint32_t v = 0; v < sim->versions_count; v++)
+        if ((versions >> v & 1) != 0 && version_says(sim, &sim->versions[v], record, sink))
             return true;
     return false;
 }
 
 bool sim_version_every(const struct sim *sim, const struct sim_record *record, uint32_t sink)
 {
+    if (sim->kind->sinks[sink].backend && version_was_gone(sim, record, sink))
+        return false; /* after a crash its queue waits on disk */
     for (uint32_t v = 0; v < sim->versions_count; v++)
         if ((record->versions >> v & 1) != 0 && !version_says(sim, &sim->versions[v], record, sink))
             return false;
@@ -255,6 +267,9 @@ void sim_version_live(struct sim_process *process, uint32_t number)
         for (uint32_t s = 0; sim->processes[p].up && s < sim->processes[p].slots_count; s++)
             if (sim->processes[p].slots[s].slot != NULL)
                 version_settle_slot(sim, p, sim->processes[p].slots[s].slot);
+    for (uint32_t i = 0; i < sim->records_count; i++)
+        if (sim->kind->kafka || sim->records[i].process == process->index)
+            sim->records[i].after |= 1ull << number;
     for (uint32_t i = 0; i < sim->records_count; i++)
         if (!sim->records[i].settled && (sim->kind->kafka || sim->records[i].process == process->index))
             sim->records[i].versions |= 1ull << number;
