@@ -363,6 +363,8 @@ static void slot_sinks_turn(struct sl_slot *slot, uint64_t *wake_ns)
             (void)sl_while(&err, "topology %s: sink %s", slot->topology->name, sink->name);
             sl_slot_log(slot, &err, "a sink that was removed failed; what it had not delivered is given up");
             sl_slot_tickets_drop(slot, s, UINT32_MAX);
+            for (uint32_t p = 0; p < slot->partitions_cap; p++) /* should it come back, nothing is waited for that nobody has */
+                sink->positions[p].taken = sink->positions[p].done;
             continue;
         }
         if (sink->now.flushed)

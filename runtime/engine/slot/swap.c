@@ -176,6 +176,23 @@ static void swap_lost(struct sl_slot *slot, uint32_t s, const struct sl_instance
     slot->paused_until_ns = slot->now_ns; /* it is another instance: nothing to wait for */
 }
 
+/* What the earlier instance holds beside its sealed flush, and all behind it, is read again; it is closed once that flush is published. */
+static void swap_lose_open(struct sl_slot *slot, uint32_t s)
+{
+    struct sl_slot_sink *sink = &slot->sinks[s];
+    struct sl_leaving *leaving = sink->leaving;
+
+    leaving->was.kind->abandon(leaving->was.self, NULL);
+    sink->now.kind->abandon(sink->now.self, NULL);
+    leaving->open_items = 0;
+    sl_ledger_fini(&leaving->open);
+    (void)sl_ledger_init(&leaving->open);
+    memset(leaving->assignment, 0, leaving->cap * sizeof(*leaving->assignment)); /* its share ends with the flush, not where the new one began */
+    sl_slot_rewind(slot, s, NULL);
+    sink->backoff_ns = 0;
+    slot->paused_until_ns = slot->now_ns;
+}
+
 void sl_slot_leave_end(struct sl_slot *slot, uint32_t s, bool lost)
 {
     struct sl_slot_sink *sink = &slot->sinks[s];
@@ -183,6 +200,10 @@ void sl_slot_leave_end(struct sl_slot *slot, uint32_t s, bool lost)
 
     if (leaving == NULL)
         return;
+    if (lost && sink->sealed && sink->sealed_leaving) { /* its last flush is committed and being published: only what it took since is lost */
+        swap_lose_open(slot, s);
+        return;
+    }
     sink->leaving = NULL;
     sink->sealed_leaving = false;
     if (lost && leaving->was.flushed) {
