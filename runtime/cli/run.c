@@ -31,6 +31,7 @@
 #include "runtime/deploy/deployer.h"
 #include "runtime/engine/host.h"
 #include "runtime/kafka/klog.h"
+#include "runtime/upgrade/notify.h"
 #include "runtime/upgrade/taker.h"
 
 enum { RUN_PROGRESS_MS = 500, RUN_TAKING_MS = 20, RUN_LOG_ROWS = 64 };
@@ -234,6 +235,19 @@ static int run_ready(void *user, char *why, size_t bytes)
     return run_look(run, true, why, bytes);
 }
 
+/* The audit log says who asked; how it ended is said there by whoever goes on. */
+static int run_upgrade_command(struct run *run, const struct sl_control_who *who, const char *body, struct sl_buf *json)
+{
+    struct sl_who asks = {.uid = who->local ? (int64_t)who->uid : -1};
+    const struct sl_admin *admin = run_enter(run);
+
+    (void)snprintf(asks.text, sizeof(asks.text), "%s", who->text);
+    if (admin != NULL)
+        sl_deployer_audit(admin->deployer, &asks, "upgrade", "asked", body);
+    run_leave(run); /* main will want this lock for itself */
+    return sl_upgrade_command(run->upgrade, body, json);
+}
+
 static int run_command(void *user, const struct sl_control_who *who, const char *path, const char *body, struct sl_buf *json)
 {
     struct run *run = user;
@@ -241,7 +255,7 @@ static int run_command(void *user, const struct sl_control_who *who, const char 
     int status = -1;
 
     if (strcmp(path, "upgrade") == 0)
-        return sl_upgrade_command(run->upgrade, body, json);
+        return run_upgrade_command(run, who, body, json);
     admin = run_enter(run);
     if (admin == NULL || sl_upgrade_under_way(run->upgrade))
         sl_buf_text(json, run_handing);
@@ -593,6 +607,8 @@ static int run_open_host(struct run *run, struct sl_err *err)
 
 /* ---- upgrades ---- */
 
+static const struct sl_who run_itself = {"the process", -1};
+
 static struct sl_host *run_upgrade_host(void *user)
 {
     return ((struct run *)user)->host;
@@ -680,8 +696,10 @@ static void run_upgrade_ended(void *user, bool handed, bool lost)
     struct run *run = user;
 
     run->lost = lost;
-    if (run->deployer != NULL)
+    if (run->deployer != NULL) {
         sl_deployer_let(run->deployer);
+        sl_deployer_audit(run->deployer, &run_itself, "upgrade", "failed", "this process goes on; its log says why");
+    }
     if (handed || lost || run->host == NULL)
         uv_stop(&run->loop);
     else if (run->draining)
@@ -708,6 +726,7 @@ static void run_on_taking(uv_timer_t *handle)
     (void)uv_timer_stop(&run->taking);
     if (runs == 1) {
         sl_upgrade_taken(run->upgrade, run->taker);
+        sl_deployer_audit(run->deployer, &run_itself, "upgrade", "done", "version " SLUICE_VERSION " has taken over");
     } else {
         sl_taker_failed(run->taker, err.text);
         run->lost = true;
@@ -759,6 +778,7 @@ static int run_host(struct run *run)
         (void)fprintf(run->cli->err, "sluice %s: %u %s, %u %s, state in %s, control socket %s\n", SLUICE_VERSION,
                       run->topologies_count, run->topologies_count == 1 ? "topology" : "topologies", run->process->workers,
                       run->process->workers == 1 ? "worker" : "workers", sl_host_data_dir(run->host), run->socket);
+    (void)sl_notify("READY=1\n");
     if (run->for_ns > 0)
         (void)uv_timer_start(&run->deadline, run_on_deadline, run->for_ns / SL_NS_PER_MS, 0);
     if (run->taker != NULL)

@@ -243,6 +243,14 @@ static void deployment_close(struct deployment *deployment)
     free(deployment->name);
 }
 
+void sl_deployer_audit(struct sl_deployer *deployer, const struct sl_who *who, const char *command, const char *result, const char *text)
+{
+    struct sl_audit_entry entry = {sl_clock_unix_ms(), who, command, NULL, 0, 0, result, text};
+    struct sl_err ignored;
+
+    (void)sl_audit_log_write(deployer->audit, &entry, &ignored);
+}
+
 struct sl_deployer *sl_deployer_close(struct sl_deployer *deployer)
 {
     if (deployer == NULL)

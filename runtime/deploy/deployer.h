@@ -99,6 +99,9 @@ int sl_deployer_status(struct sl_deployer *deployer, const char *topology, struc
 /* Where generation `number` is kept: a folder for sl_topology_load_kept; 0: the live one. text: PATH_MAX bytes. */
 int sl_deployer_kept(struct sl_deployer *deployer, const char *topology, uint32_t number, char *text, struct sl_err *err);
 
+/* A line of the audit log about the process itself, no topology. That it cannot be written is no reason not to do it. */
+void sl_deployer_audit(struct sl_deployer *deployer, const struct sl_who *who, const char *command, const char *result, const char *text);
+
 /* ---- watching ---- */
 
 /* The lines of the topology's current or latest deployment from its first one on, then those to come, as NDJSON:
