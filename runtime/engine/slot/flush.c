@@ -279,6 +279,23 @@ static void flush_add_marks(struct sl_slot *slot, struct sl_partition *partition
 
 /* ---- marks of sinks that are no more ---- */
 
+static uint64_t flush_identity(const struct sl_partition *partition)
+{
+    return sl_record_hash(sl_slice_of(partition->source)) ^ sl_record_hash(sl_slice_of(partition->topic)) * 3 ^
+           sl_record_hash(sl_slice_of(partition->id)) * 5;
+}
+
+uint64_t sl_slot_parted(const struct sl_slot *slot, const char *sink, uint32_t partition)
+{
+    uint64_t next = 0;
+
+    for (const struct sl_parted *parted = slot->parted; parted != NULL; parted = parted->next)
+        if (strcmp(parted->sink, sink) == 0 && parted->identity == flush_identity(slot->partitions[partition]) &&
+            parted->incarnation == slot->partitions[partition]->incarnation && parted->mark.next > next)
+            next = parted->mark.next;
+    return next;
+}
+
 void sl_slot_part(struct sl_slot *slot, uint32_t s)
 {
     const struct sl_slot_sink *sink = &slot->sinks[s];
@@ -289,10 +306,25 @@ void sl_slot_part(struct sl_slot *slot, uint32_t s)
         if (parted == NULL) /* of another assignment, or no memory: the mark stays where it is */
             continue;
         *parted = (struct sl_parted){.mark = sink->positions[p].committed, .partition = p, .incarnation = slot->partitions[p]->incarnation,
-                                     .assignment = slot->partitions[p]->assignment, .next = slot->parted};
+                                     .assignment = slot->partitions[p]->assignment, .identity = flush_identity(slot->partitions[p]),
+                                     .next = slot->parted};
         memcpy(parted->sink, sink->name, bytes);
         slot->parted = parted;
     }
+}
+
+/* A partition of our own that was assigned again, as to a source that was changed. */
+static bool flush_parted_again(const struct sl_slot *slot, struct sl_parted *parted)
+{
+    for (uint32_t p = 0; !sl_domain_is_kafka(slot->domain) && p < slot->partitions_cap; p++) {
+        if (slot->partitions[p] == NULL || slot->partitions[p]->incarnation != parted->incarnation ||
+            flush_identity(slot->partitions[p]) != parted->identity)
+            continue;
+        parted->partition = p;
+        parted->assignment = slot->partitions[p]->assignment;
+        return true;
+    }
+    return false;
 }
 
 /* What is over: its partition was given up, or there is a sink of that name again. `committed`: and what this commit has removed. */
@@ -303,8 +335,9 @@ static void flush_parted_sweep(struct sl_slot *slot, bool committed)
     while (*last != NULL) {
         struct sl_parted *parted = *last;
         const struct sl_partition *partition = slot->partitions[parted->partition];
-        if ((committed && parted->in_commit) || partition == NULL || partition->assignment != parted->assignment ||
-            flush_is_name(slot, parted->sink)) {
+        bool owned = partition != NULL && partition->assignment == parted->assignment;
+        if ((committed && parted->in_commit) || flush_is_name(slot, parted->sink) ||
+            (!owned && !flush_parted_again(slot, parted) && sl_domain_is_kafka(slot->domain))) {
             *last = parted->next;
             free(parted);
             continue;
@@ -322,7 +355,7 @@ static void flush_add_parted(struct sl_slot *slot, const struct sl_partition *pa
         if (slot->sinks[s].gone && slot->sinks[s].positions[partition->index].sealed.next < lowest)
             lowest = slot->sinks[s].positions[partition->index].sealed.next;
     for (struct sl_parted *parted = slot->parted; parted != NULL; parted = parted->next) {
-        if (parted->partition != partition->index || lowest < parted->mark.next)
+        if (parted->partition != partition->index || parted->assignment != partition->assignment || lowest < parted->mark.next)
             continue;
         parted->in_commit = true;
         flush_add_mark(slot, partition, parted->sink, NULL);

@@ -419,7 +419,7 @@ static void plan_close(struct sl_plan *plan, uint32_t c)
 {
     struct sl_slot_component *component = plan->components[c];
 
-    if (component == NULL)
+    if (component == NULL || plan_keeps(plan, c)) /* a slot that was freed first has taken what it had with it */
         return;
     switch (component->conf.role) {
     case SL_OPERATOR:
@@ -428,17 +428,12 @@ static void plan_close(struct sl_plan *plan, uint32_t c)
         (void)sl_slot_component_free(component);
         return;
     case SL_SINK:
-        if (plan_keeps(plan, c))
-            return;
         if (plan->sinks[c].of != NULL)
             sl_instance_close(&plan->sinks[c]);
         else
             (void)sl_slot_component_free(component);
         return;
     case SL_SOURCE:
-        if (!plan_keeps(plan, c))
-            (void)sl_slot_component_free(component);
-        return;
     case SL_PAST:
         (void)sl_slot_component_free(component);
         return;

@@ -124,7 +124,7 @@ struct sl_slot_sink { /* one name; a row is free where now.kind is NULL */
 struct sl_parted {
     struct sl_mark mark;
     uint32_t partition, incarnation;
-    uint64_t assignment;
+    uint64_t assignment, identity; /* identity: of source, topic and id; one of our own sources may assign it again */
     bool in_commit; /* its removal is */
     struct sl_parted *next;
     char sink[]; /* name */
@@ -405,6 +405,8 @@ bool sl_slot_is_letters(const struct sl_slot *slot, uint32_t sink); /* the sink 
 void sl_slot_commit_later(struct sl_slot *slot, struct sl_slice key, struct sl_slice value);
 /* The row's sink has finished and goes: its marks stay for a while. */
 void sl_slot_part(struct sl_slot *slot, uint32_t sink);
+/* How far a sink of that name had come that is no more; 0: not known. */
+uint64_t sl_slot_parted(const struct sl_slot *slot, const char *sink, uint32_t partition);
 void sl_slot_flush_turn(struct sl_slot *slot, uint64_t *wake_ns);
 bool sl_slot_committed_all(const struct sl_slot *slot);
 /* The name under which this slot's commits are kept: the consumer group, or the topology. */

@@ -110,6 +110,8 @@ static void swap_row_begin(struct sl_slot *slot, struct sl_slot_sink *sink)
         if (slot->partitions[p] == NULL)
             continue;
         at.next = swap_front(slot, p);
+        if (sl_slot_parted(slot, sink->name, p) > at.next) /* it was there before, and ahead of the others */
+            at.next = sl_slot_parted(slot, sink->name, p);
         sink->positions[p] = (struct sl_position){at, at, at, at, UINT32_MAX, UINT32_MAX, false, true};
     }
 }
