@@ -791,6 +791,7 @@ static int start_sources(struct sl_slot *slot, struct sl_plan *plan, struct sl_e
 
 int sl_slot_start(struct sl_slot *slot, struct sl_plan *plan, struct sl_err *err)
 {
+    struct sl_err other;
     int status = 0;
 
     slot->sinks = calloc(SL_SLOT_SINKS_MAX, sizeof(*slot->sinks));
@@ -805,8 +806,8 @@ int sl_slot_start(struct sl_slot *slot, struct sl_plan *plan, struct sl_err *err
     for (uint32_t c = 0; c < plan->components_count; c++)
         if (plan->topology->components[c].role == SL_SINK && start_sink(slot, plan, c, err) != 0)
             status = -(int)err->code;
-    if (status == 0)
-        status = start_sources(slot, plan, err);
+    if (start_sources(slot, plan, status == 0 ? err : &other) != 0 && status == 0) /* also then: they are the slot's to free */
+        status = -(int)err->code;
     if (status == 0 && sl_slot_positions_init(slot) != 0)
         status = sl_fail(err, SL_E_LIMIT, SL_REMEDY_HALT, 0, "no memory for topology %s", slot->topology->name);
     if (status == 0)
