@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "operators/sources/file/file_glob.h"
+#include "operators/sources/file/file_set.h"
 #include "operators/sources/multiline.h"
 #include "operators/sources/sources.h"
 #include "tests/support/fake_slot.c"
@@ -491,6 +492,57 @@ static void test_two_slots_share_the_files(void **state)
     rig_fini(&rig[1]);
 }
 
+static struct sl_file_set *rig_set(struct rig *rig, const char *pattern)
+{
+    struct sl_file_set_settings settings = {.paths = {&pattern, 1}};
+    struct sl_file_set *set = NULL;
+    struct sl_err err = {.code = SL_OK};
+
+    assert_int_equal(sl_file_set_open(&rig->slot.api, &settings, &set, &err), 0);
+    return set;
+}
+
+static void test_two_versions_share_the_files_and_what_they_know_of_them(void **state)
+{
+    struct rig rig;
+    struct sl_file_set *before, *after;
+    struct sl_file_entry *read, *found;
+    struct sl_file_look old, new;
+    struct sl_err err = {.code = SL_OK};
+    (void)state;
+
+    rig_init(&rig);
+    rig_write(&rig, "a.log", "first\n");
+    before = rig_set(&rig, "*.log");
+    after = rig_set(&rig, "*.log");
+    read = sl_file_set_claim(before);
+    assert_non_null(read);
+    assert_null(sl_file_set_claim(after)); /* a slot of the earlier version has it, and has not committed */
+    rig_write(&rig, "b.log", "second\n");
+    assert_int_equal(sl_file_set_scan(before, &err), 0);
+    assert_null(sl_file_set_claim(after)); /* not before it has looked at what the other has written */
+    assert_true(sl_file_set_due(after, 5000000000ull));
+    assert_int_equal(sl_file_set_scan(after, &err), 0);
+    found = sl_file_set_claim(after);
+    assert_non_null(found);
+    assert_null(sl_file_set_claim(before));
+    sl_file_set_look(after, found, &new);
+    sl_file_set_give_back(after, found, SL_FILE_FREE, false);
+    found = sl_file_set_claim(before);
+    assert_non_null(found);
+    sl_file_set_look(before, found, &old);
+    assert_string_equal(old.id, new.id); /* else it would be read from its beginning again */
+    sl_file_set_look(before, read, &old);
+    sl_file_set_give_back(before, read, SL_FILE_FREE, false);
+    found = sl_file_set_claim(after);
+    assert_non_null(found);
+    sl_file_set_look(after, found, &new);
+    assert_string_equal(old.id, new.id);
+    (void)sl_file_set_close(before);
+    (void)sl_file_set_close(after);
+    rig_fini(&rig);
+}
+
 static void test_a_missing_file_is_refused_with_read_once(void **state)
 {
     struct rig rig;
@@ -747,6 +799,7 @@ int main(void)
         cmocka_unit_test(test_long_lines_come_alone_and_the_longest_are_cut),
         cmocka_unit_test(test_fingerprints_find_records_and_miss_what_is_not_there),
         cmocka_unit_test(test_two_slots_share_the_files),
+        cmocka_unit_test(test_two_versions_share_the_files_and_what_they_know_of_them),
         cmocka_unit_test(test_a_missing_file_is_refused_with_read_once),
         cmocka_unit_test(test_the_files_are_counted_for_the_number_of_consumers),
         cmocka_unit_test(test_patterns_descend_folders),

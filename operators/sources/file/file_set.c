@@ -263,6 +263,93 @@ static void set_publish(struct sl_file_set *set)
     (void)pthread_mutex_unlock(&set->lock);
 }
 
+/* ---- beside another version ---- */
+
+static bool set_is_behind(const struct sl_file_set *set)
+{
+    bool behind;
+
+    (void)pthread_mutex_lock(&set->kin->lock);
+    behind = set->written != set->kin->written;
+    (void)pthread_mutex_unlock(&set->kin->lock);
+    return behind;
+}
+
+static void set_written(struct sl_file_set *set, bool mine)
+{
+    (void)pthread_mutex_lock(&set->kin->lock);
+    set->kin->written += mine;
+    set->written = set->kin->written;
+    (void)pthread_mutex_unlock(&set->kin->lock);
+}
+
+/* What this set has bound and could not write is bound anew: nobody has read under such an id. */
+static void set_forget_unwritten(struct sl_file_set *set)
+{
+    struct sl_file_entry **at = &set->first;
+
+    (void)pthread_mutex_lock(&set->lock);
+    while (*at != NULL) {
+        struct sl_file_entry *entry = *at;
+        if (entry->durable || entry->rebind || entry->state != SL_FILE_FREE) {
+            entry->durable = true; /* one that waits for another id gets it from this scan */
+            at = &entry->next;
+            continue;
+        }
+        set_unchain(set, entry);
+        *at = entry->next;
+        entry_free(entry);
+    }
+    set->last = at;
+    (void)pthread_mutex_unlock(&set->lock);
+}
+
+/* The ids as another version has written them; files that nobody here reads take what they have become. */
+static int set_catch_up(struct sl_file_set *set, struct sl_err *err)
+{
+    struct sl_file_ids ids = {0};
+
+    if (sl_file_ids_load(&ids, set->fs, set->ids_path, err) != 0)
+        return -(int)err->code;
+    sl_file_ids_fini(&set->ids);
+    set->ids = ids;
+    set->dirty = false;
+    set_written(set, false);
+    set_forget_unwritten(set);
+    (void)pthread_mutex_lock(&set->lock);
+    for (struct sl_file_entry *entry = set->first; entry != NULL; entry = entry->next) {
+        struct sl_file_id *id = sl_file_ids_find(&set->ids, entry->device, entry->inode);
+        char *bound_path = id == NULL || entry->state != SL_FILE_FREE ? NULL : strdup(id->path);
+        if (id != NULL)
+            id->present = true;
+        if (bound_path == NULL)
+            continue;
+        memcpy(entry->id, id->id, sizeof(entry->id));
+        entry->head = id->head;
+        free(entry->bound_path);
+        entry->bound_path = bound_path;
+    }
+    (void)pthread_mutex_unlock(&set->lock);
+    return 0;
+}
+
+/* Whether a slot reads it under another version. Under the kin's lock. */
+static bool set_is_read_elsewhere(struct sl_file_set *set, const struct sl_file_entry *entry)
+{
+    for (struct sl_file_set *other = set->kin->sets; other != NULL; other = other->kin_next) {
+        bool owned = false;
+        if (other == set)
+            continue;
+        (void)pthread_mutex_lock(&other->lock);
+        for (const struct sl_file_entry *at = *set_bucket(other, entry->device, entry->inode); at != NULL; at = at->chain)
+            owned = owned || (at->device == entry->device && at->inode == entry->inode && at->state == SL_FILE_OWNED);
+        (void)pthread_mutex_unlock(&other->lock);
+        if (owned)
+            return true;
+    }
+    return false;
+}
+
 static int set_walk(struct sl_file_set *set, struct sl_err *err)
 {
     int trouble = 0;
@@ -275,9 +362,29 @@ static int set_walk(struct sl_file_set *set, struct sl_err *err)
     return trouble;
 }
 
+/* Under the kin's `scan`: nobody else writes the ids meanwhile. */
+static int set_scan(struct sl_file_set *set, struct sl_err *err)
+{
+    bool mine;
+    int rc, written = 0;
+
+    if (set_is_behind(set) && set_catch_up(set, err) != 0)
+        return -(int)err->code;
+    rc = set_walk(set, err);
+    set_sweep(set);
+    mine = set->dirty;
+    if (mine)
+        written = set_write(set, err);
+    if (written == 0) {
+        set_publish(set);
+        set_written(set, mine);
+    }
+    return written != 0 ? written : rc;
+}
+
 int sl_file_set_scan(struct sl_file_set *set, struct sl_err *err)
 {
-    int rc, written = 0;
+    int rc;
 
     assert(set->magic == SET_MAGIC);
     (void)pthread_mutex_lock(&set->lock);
@@ -285,17 +392,14 @@ int sl_file_set_scan(struct sl_file_set *set, struct sl_err *err)
     set->scanning = true;
     set->scan++;
     (void)pthread_mutex_unlock(&set->lock);
-    rc = set_walk(set, err);
-    set_sweep(set);
-    if (set->dirty)
-        written = set_write(set, err);
-    if (written == 0)
-        set_publish(set);
+    (void)pthread_mutex_lock(&set->kin->scan);
+    rc = set_scan(set, err);
+    (void)pthread_mutex_unlock(&set->kin->scan);
     (void)pthread_mutex_lock(&set->lock);
     set->scanning = false;
     (void)pthread_cond_broadcast(&set->scanned);
     (void)pthread_mutex_unlock(&set->lock);
-    return written != 0 ? written : rc;
+    return rc;
 }
 
 /* ---- owners ---- */
@@ -314,17 +418,31 @@ bool sl_file_set_due(struct sl_file_set *set, uint64_t now_ns)
     return due;
 }
 
-struct sl_file_entry *sl_file_set_claim(struct sl_file_set *set)
+static struct sl_file_entry *set_claim(struct sl_file_set *set)
 {
     struct sl_file_entry *entry;
 
-    (void)pthread_mutex_lock(&set->lock);
     for (entry = set->first; entry != NULL; entry = entry->next)
-        if (entry->state == SL_FILE_FREE && entry->durable && !entry->rebind && !entry->refused)
+        if (entry->state == SL_FILE_FREE && entry->durable && !entry->rebind && !entry->refused && !set_is_read_elsewhere(set, entry))
             break;
     if (entry != NULL)
         entry->state = SL_FILE_OWNED;
+    return entry;
+}
+
+/* Not before a scan that knows what another version has written: the file may have another id by now. */
+struct sl_file_entry *sl_file_set_claim(struct sl_file_set *set)
+{
+    struct sl_file_entry *entry = NULL;
+
+    (void)pthread_mutex_lock(&set->kin->lock);
+    (void)pthread_mutex_lock(&set->lock);
+    if (set->written == set->kin->written)
+        entry = set_claim(set);
+    else
+        set->asked = true;
     (void)pthread_mutex_unlock(&set->lock);
+    (void)pthread_mutex_unlock(&set->kin->lock);
     return entry;
 }
 
@@ -448,10 +566,12 @@ static int set_start(struct sl_file_set *set, const struct sl_api *api, const st
 
     if (rc < 0)
         return sl_fail(err, SL_E_IO, SL_REMEDY_HALT, -rc, "making its folder in %s: %s", api->data_dir, strerror(-rc));
-    if (sl_file_ids_load(&set->ids, set->fs, set->ids_path, err) != 0)
-        return -(int)err->code;
+    set->kin = sl_file_kin_join(set, set->fs, set->ids_path);
+    if (set->kin == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for its files");
+    set->written = UINT64_MAX; /* the first scan loads them */
     rc = sl_file_set_scan(set, err);
-    if (set->once && rc != 0)
+    if (rc != 0 && (set->once || set->written == UINT64_MAX))
         return rc;
     if (set->once && set->scan == 1 && set->first == NULL) {
         for (uint32_t i = 0; i < set->patterns_count; i++) {
@@ -533,6 +653,8 @@ struct sl_file_set *sl_file_set_close(struct sl_file_set *set)
     while (set->scanning)
         (void)pthread_cond_wait(&set->scanned, &set->lock);
     (void)pthread_mutex_unlock(&set->lock);
+    if (set->kin != NULL)
+        sl_file_kin_leave(set);
     while (set->first != NULL) {
         struct sl_file_entry *next = set->first->next;
         entry_free(set->first);

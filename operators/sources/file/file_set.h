@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "operators/sources/file/file_ids.h"
+#include "operators/sources/file/file_kin.h"
 #include "runtime/config/field.h"
 
 enum sl_file_state { SL_FILE_FREE, SL_FILE_OWNED, SL_FILE_GONE };
@@ -36,6 +37,9 @@ struct sl_file_set {
     uint32_t magic;
     struct sl_fs *fs;
     char *ids_path;
+    struct sl_file_kin *kin; /* with the sets of other versions of the source */
+    struct sl_file_set *kin_next;
+    uint64_t written;        /* kin->written, of which the ids here are */
     char **patterns;
     uint32_t patterns_count;
     char **excludes;
