@@ -232,9 +232,7 @@ static void process_count(struct sim_process *process, struct sim_slot *slot)
     struct sl_slot_status status;
     if (slot->slot == NULL || sl_slot_status(slot->slot, &status) != 0)
         return;
-    process->sim->maybe_duplicated += status.maybe_duplicated;
     process->sim->swaps += status.swaps;
-    process->sim->rewinds += status.rewinds;
     sl_slot_status_fini(&status);
 }
 
@@ -262,7 +260,6 @@ void sim_process_kill(struct sim_process *process, bool power)
     sim_trace(process->sim, "%s ends%s", process->node, power ? ", and its machine" : "");
     process->dead = true;
     process->sim->result->crashes++;
-    process->sim->disturbed = true;
     sl_model_client_kill(process->client);
     sl_disk_crash_after(process->disk, 0);
     process_close(process);
