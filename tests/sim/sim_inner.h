@@ -141,9 +141,8 @@ struct sim {
     struct sim_wait *waits;
     struct sim_version versions[SIM_VERSIONS_MAX];
     uint32_t versions_count;
-    uint64_t swaps, maybe_duplicated, rewinds; /* of slots that are no more, too */
+    uint64_t swaps; /* of slots that are no more, too */
     bool orphans; /* a start of a version without the back-end's sink: what waited in that one's queue waits for a person */
-    bool disturbed; /* something happened after which an acknowledging sink may be given records again */
     char *names[SIM_NAMES_MAX]; /* "PROCESS/SINK/FINAL" of every flush entry ever committed */
     uint32_t names_count;
     bool failed;
