@@ -238,6 +238,12 @@ static int scan_quiet(const struct scan *scan, struct sl_err *err)
                         "nothing came for two minutes (brokers away, or a transaction left open)");
 }
 
+/* As a rule the next records are there; where a transaction is open, it may take its time. */
+static int scan_patience_ms(const struct scan *scan)
+{
+    return sl_clock_now_ns() - scan->quiet_ns < SL_NS_PER_S ? KLOG_POLL_MS : 100;
+}
+
 /* Open transactions in the way end by their own time-out; until then the end is not reached. */
 static int scan_run(struct scan *scan, struct sl_err *err)
 {
@@ -245,7 +251,7 @@ static int scan_run(struct scan *scan, struct sl_err *err)
 
     scan->quiet_ns = sl_clock_now_ns();
     while (status == 0 && (scan->goal < 0 || scan->next < (uint64_t)scan->goal)) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(scan->rk, scan->goal < 0 ? KLOG_POLL_MS : 100);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(scan->rk, scan_patience_ms(scan));
         uint64_t before = scan->next;
 
         if (message != NULL) {
@@ -253,7 +259,7 @@ static int scan_run(struct scan *scan, struct sl_err *err)
             status = scan_message(scan, message, err);
             rd_kafka_message_destroy(message);
         }
-        if (message == NULL && scan->goal < 0)
+        if (message == NULL)
             sl_klog_poke(scan->rk, scan->topic, scan->partition);
         if (scan->next != before)
             scan->quiet_ns = sl_clock_now_ns();
