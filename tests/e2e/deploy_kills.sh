@@ -57,11 +57,7 @@ is_right() { # what the journal promises
     resume=$version
 }
 lands() { # VERSION: a record of it, in a file of the copy that is newer than the mark
-    local file
-    for file in $(find state/copy -maxdepth 1 -name '*.zst' -newer mark); do
-        [ "$(zstd -dcq "$file" | grep -c "\"version\":$1}")" = 0 ] || return 0
-    done
-    return 1
+    [ "$(find state/copy -maxdepth 1 -name '*.zst' -newer mark -exec zstd -dcq {} + | grep -c "\"version\":$1}")" != 0 ]
 }
 stopped() { [ -e stopped ]; }
 # The process is stopped at an operation behind the first swap of its round, and killed there.
@@ -91,8 +87,8 @@ for ((i = 1; i <= kills; i++)); do
         wait_for 60 stopped || die "kill $i: no moment $how to stop at"
     fi
     touch killed
-    kill -KILL $server || die "kill $i: the process ended by itself: $(tail -n 3 run.log)"
-    wait $server 2>/dev/null || true
+    kill -KILL "$server" || die "kill $i: the process ended by itself: $(tail -n 3 run.log)"
+    wait "$server" 2>/dev/null || true
     wait $swaps || { cat swapper.out >&2 && die "kill $i: a swap failed before it"; }
     echo "kill $i $how, after $(tail -n +$((before + 1)) journal | grep -c live) swaps; last: $(tail -n 1 journal)"
 done
