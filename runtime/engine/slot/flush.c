@@ -741,7 +741,9 @@ void sl_slot_flush_turn(struct sl_slot *slot, uint64_t *wake_ns)
     }
     if (!flush_dirty(slot))
         return;
-    if (slot->flush_all || slot->now_ns >= commit->last_ns + flush_every_ns(slot, FLUSH_EVERY_DEFAULT_S))
+    /* a swap has changed whose marks there are: until that is written, a start with another version than the one that runs goes astray */
+    if (slot->flush_all || commit->again || commit->later.bytes > 0 ||
+        slot->now_ns >= commit->last_ns + flush_every_ns(slot, FLUSH_EVERY_DEFAULT_S))
         flush_begin(slot);
     else
         flush_wake(wake_ns, slot->now_ns, commit->last_ns + flush_every_ns(slot, FLUSH_EVERY_DEFAULT_S));
