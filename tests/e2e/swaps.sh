@@ -59,5 +59,7 @@ mapfile -t landings < <(awk '$1 == "landing" && !seen[$2]++ { print "state/" $2 
 "$support/landing_check" --partitions 1 --records "$(cat fed)" state/copy || die 'the copy, under all its names'
 sed '/copy_/d' "$last" >audited.yaml # the copy's files stand under other names of the sink; landing_check has counted them
 "$sluice" audit audited.yaml --data-dir state "${landings[@]}" >audit.out 2>&1 || { tail -n 20 audit.out >&2 && die 'the audit finds a difference'; }
+# Content is proved by the file of the version that made a flush; that files and ranges are whole, without gap or overlap, by any.
+grep -Eq "in feed.in 0 +\[0, $(cat fed)\) +$(cat fed) " audit.out || { cat audit.out >&2 && die 'the audit does not have each record once'; }
 tail -n 1 audit.out
 finish
