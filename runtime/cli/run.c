@@ -86,7 +86,7 @@ static struct run_said *run_said_find(struct run *run, const char *text)
             oldest = &run->said[i];
     }
     *oldest = (struct run_said){.at_ns = 0};
-    (void)snprintf(oldest->text, sizeof(oldest->text), "%s", text);
+    (void)snprintf(oldest->text, sizeof(oldest->text), "%.159s", text);
     return oldest;
 }
 

@@ -222,7 +222,7 @@ const struct sl_yaml *sl_set_apply(struct sl_pool *pool, const struct sl_yaml *r
 
     for (uint32_t i = 0; i < sets->count; i++) {
         struct set_job job = {.pool = pool, .diags = diags, .text = sets->items[i], .line = (uint32_t)SL_SET_LINE + i};
-        const char *value;
+        const char *value = "";
         const struct sl_yaml *next = NULL;
         if (i == SL_SETS_MAX)
             return set_refuse(&job, "write them into the file", "this is --set number 1001"), NULL;

@@ -140,7 +140,7 @@ static void deployment_note_verdict(struct deployment *deployment, const char *t
 {
     struct sl_effect *effect = sl_effects_of(&deployment->effects, deployment->number);
 
-    (void)snprintf(effect->verdict, sizeof(effect->verdict), "%s", text);
+    (void)snprintf(effect->verdict, sizeof(effect->verdict), "%.255s", text);
 }
 
 /* ---- live ---- */

@@ -20,7 +20,7 @@ static bool guard_begin(struct deployment *deployment, const char *why)
     back = deployment->doing == NULL && deployment->closed == NULL &&
            sl_generations_in(&deployment->generations, SL_GENERATION_PREVIOUS) != NULL;
     if (back)
-        (void)snprintf(deployment->fault, sizeof(deployment->fault), "it could not go on: %s", why);
+        (void)snprintf(deployment->fault, sizeof(deployment->fault), "it could not go on: %.270s", why);
     (void)pthread_mutex_unlock(&deployment->lock);
     return back;
 }

@@ -473,12 +473,28 @@ static void look_start(struct kafka_source *source, const struct kafka_event *ev
     look_submit(&source->look);
 }
 
+/* A job that looks at an assignment reads the settings. To subscribe is to join anew: only for other topics. */
+static void change_turn(struct kafka_source *source)
+{
+    bool other_topics = source->other_topics;
+    struct sl_err err;
+
+    if (source->next_config == NULL || source->look.out || source->range.out)
+        return;
+    source->config = source->next_config;
+    source->next_config = NULL;
+    source->other_topics = false;
+    if (other_topics && source->log->kind->consumer_subscribe(source->consumer, &source->config->topics, &err) != 0)
+        kafka_fail(source, &err);
+}
+
 void kafka_answer(struct kafka_source *source)
 {
     struct kafka_look *planned = source->look.retry_at_ns != 0 ? &source->look
                                  : source->range.retry_at_ns != 0 ? &source->range
                                                                   : NULL;
 
+    change_turn(source); /* before a job is made that would outlive the settings it reads */
     if (look_busy(source) || source->revoking || source->failed != 0)
         return;
     if (source->events != NULL && source->events->kind != SL_KLOG_ASSIGN) {

@@ -250,21 +250,6 @@ static uint64_t run_next(struct kafka_source *source, const struct kafka_item *i
     return next;
 }
 
-/* A job that looks at an assignment reads the settings. To subscribe is to join anew: only for other topics. */
-static void kafka_change_turn(struct kafka_source *source)
-{
-    bool other_topics = source->other_topics;
-    struct sl_err err;
-
-    if (source->next_config == NULL || source->look.out || source->range.out)
-        return;
-    source->config = source->next_config;
-    source->next_config = NULL;
-    source->other_topics = false;
-    if (other_topics && source->log->kind->consumer_subscribe(source->consumer, &source->config->topics, &err) != 0)
-        kafka_fail(source, &err);
-}
-
 /* What the group wants is heard even while nothing may be read. */
 void kafka_source_serve(void *self)
 {
@@ -274,7 +259,6 @@ void kafka_source_serve(void *self)
     assert(source->magic == KAFKA_MAGIC);
     if (source->log->kind->poll(source->consumer, NULL, 0, &err) < 0)
         kafka_fail(source, &err);
-    kafka_change_turn(source);
     kafka_answer(source);
     lag_turn(source);
 }
