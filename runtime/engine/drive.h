@@ -105,6 +105,7 @@ struct sl_slot_partition_status {
 struct sl_slot_queue_status { /* of a sink with when_full: spool */
     uint32_t component;
     uint64_t records, bytes, oldest_ms; /* that wait */
+    uint64_t out;                       /* of those with the sink: not yet answered for */
     uint64_t lost;                      /* by queue.then: lose, or by damage on the disk */
     char dead[480];                     /* why it will never take any, or empty */
 };

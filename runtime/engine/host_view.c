@@ -40,6 +40,7 @@ static int host_view_queues(struct sl_slot_status *sum, const struct sl_slot_sta
         to->records += from->records;
         to->bytes += from->bytes;
         to->lost += from->lost;
+        to->out += from->out;
         to->oldest_ms = from->oldest_ms > to->oldest_ms ? from->oldest_ms : to->oldest_ms;
         if (from->dead[0] != '\0')
             memcpy(to->dead, from->dead, sizeof(to->dead));

@@ -441,7 +441,7 @@ static bool check_queues_empty(const struct sim *sim)
             if (sl_slot_status(sim->processes[p].slots[s].slot, &status) != 0)
                 return false;
             for (uint32_t q = 0; q < status.queues_count; q++)
-                records += status.queues[q].records;
+                records += status.queues[q].records + status.queues[q].out;
             sl_slot_status_fini(&status);
         }
     return records == 0;

@@ -501,6 +501,7 @@ void sl_slot_queue_status(const struct sl_slot *slot, uint32_t sink_index, struc
     struct sl_slot_queue_status status = {.component = queue->sink->now.component, .records = queue_records(queue), .lost = queue->lost};
     int64_t oldest_unix_ms = queue_oldest(queue), now_unix_ms = slot->env.unix_ms(slot->env.user);
 
+    status.out = sl_slot_queue_out_count(slot, sink_index);
     (void)queue_records_on_disk(queue, &status.bytes);
     if (queue->spill || queue->writing)
         status.bytes += queue->memory_bytes;
