@@ -2,7 +2,7 @@
  *
  * They read and write one file of ids, so one of them scans at a time, and a scan begins with what the others have written; and a file is claimed by one
  * slot of all of them: the earlier version's slot gives it back once what it read is committed.
- * Threads: any. A kin's lock is taken before a set's, never the other way; `scan` is held around slow work.
+ * Threads: any. A kin's lock is taken before a set's, never the other way, and two sets' never at once; `scan` is held around slow work.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SL_OPERATORS_SOURCES_FILE_KIN_H
 #define SL_OPERATORS_SOURCES_FILE_KIN_H

@@ -333,20 +333,50 @@ static int set_catch_up(struct sl_file_set *set, struct sl_err *err)
     return 0;
 }
 
-/* Whether a slot reads it under another version. Under the kin's lock. */
-static bool set_is_read_elsewhere(struct sl_file_set *set, const struct sl_file_entry *entry)
+/* Files that slots read under other versions, by device and inode. */
+struct set_elsewhere {
+    struct { uint64_t device, inode; } *files;
+    uint32_t count, cap;
+};
+
+static int set_elsewhere_add(struct set_elsewhere *elsewhere, const struct sl_file_entry *entry)
 {
-    for (struct sl_file_set *other = set->kin->sets; other != NULL; other = other->kin_next) {
-        bool owned = false;
+    if (elsewhere->count == elsewhere->cap) {
+        uint32_t cap = elsewhere->cap == 0 ? 16 : elsewhere->cap * 2;
+        void *files = realloc(elsewhere->files, cap * sizeof(*elsewhere->files));
+        if (files == NULL)
+            return -1;
+        elsewhere->files = files;
+        elsewhere->cap = cap;
+    }
+    elsewhere->files[elsewhere->count].device = entry->device;
+    elsewhere->files[elsewhere->count++].inode = entry->inode;
+    return 0;
+}
+
+/* Under the kin's lock, so none is claimed meanwhile; two sets are never locked at once. Most have none: the version before has given up what it
+ * read by the time the next one opens. */
+static int set_elsewhere_look(const struct sl_file_set *set, struct set_elsewhere *elsewhere)
+{
+    int status = 0;
+
+    for (struct sl_file_set *other = set->kin->sets; status == 0 && other != NULL; other = other->kin_next) {
         if (other == set)
             continue;
         (void)pthread_mutex_lock(&other->lock);
-        for (const struct sl_file_entry *at = *set_bucket(other, entry->device, entry->inode); at != NULL; at = at->chain)
-            owned = owned || (at->device == entry->device && at->inode == entry->inode && at->state == SL_FILE_OWNED);
+        for (const struct sl_file_entry *at = other->first; status == 0 && at != NULL; at = at->next)
+            if (at->state == SL_FILE_OWNED)
+                status = set_elsewhere_add(elsewhere, at);
         (void)pthread_mutex_unlock(&other->lock);
-        if (owned)
-            return true;
     }
+    return status;
+}
+
+static bool set_is_elsewhere(const struct set_elsewhere *elsewhere, const struct sl_file_entry *entry)
+{
+    for (uint32_t i = 0; i < elsewhere->count; i++)
+        if (elsewhere->files[i].device == entry->device && elsewhere->files[i].inode == entry->inode)
+            return true;
     return false;
 }
 
@@ -418,12 +448,12 @@ bool sl_file_set_due(struct sl_file_set *set, uint64_t now_ns)
     return due;
 }
 
-static struct sl_file_entry *set_claim(struct sl_file_set *set)
+static struct sl_file_entry *set_claim(struct sl_file_set *set, const struct set_elsewhere *elsewhere)
 {
     struct sl_file_entry *entry;
 
     for (entry = set->first; entry != NULL; entry = entry->next)
-        if (entry->state == SL_FILE_FREE && entry->durable && !entry->rebind && !entry->refused && !set_is_read_elsewhere(set, entry))
+        if (entry->state == SL_FILE_FREE && entry->durable && !entry->rebind && !entry->refused && !set_is_elsewhere(elsewhere, entry))
             break;
     if (entry != NULL)
         entry->state = SL_FILE_OWNED;
@@ -434,15 +464,19 @@ static struct sl_file_entry *set_claim(struct sl_file_set *set)
 struct sl_file_entry *sl_file_set_claim(struct sl_file_set *set)
 {
     struct sl_file_entry *entry = NULL;
+    struct set_elsewhere elsewhere = {0};
+    int status;
 
     (void)pthread_mutex_lock(&set->kin->lock);
+    status = set_elsewhere_look(set, &elsewhere); /* no memory: the next time */
     (void)pthread_mutex_lock(&set->lock);
-    if (set->written == set->kin->written)
-        entry = set_claim(set);
-    else
+    if (set->written != set->kin->written)
         set->asked = true;
+    else if (status == 0)
+        entry = set_claim(set, &elsewhere);
     (void)pthread_mutex_unlock(&set->lock);
     (void)pthread_mutex_unlock(&set->kin->lock);
+    free(elsewhere.files);
     return entry;
 }
 
