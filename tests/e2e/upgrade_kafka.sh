@@ -11,8 +11,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/kafka_lib.sh"
 
 upgrades=$(count 4 20)
-records=$(count 25000 150000) # in each of 12 partitions
-seconds=$(count 25 300)
+records=$(count 25000 100000) # in each of 12 partitions
+seconds=$(count 25 200)
 partitions=12
 
 # counted NODE NAME: a counter of the Kafka source
@@ -37,7 +37,7 @@ upgraded() {
 }
 report() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["report"].get(sys.argv[2], ""))' "$work/report" "$1"; }
 
-start_kafka "$(count 1 3)"
+start_kafka 1 # gaps are measured: on two cores three brokers would measure themselves
 make_topic logs "$partitions"
 consumers=1 session=30s nodes a b c
 for node in a b c; do start_node "$node"; done

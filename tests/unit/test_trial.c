@@ -798,7 +798,7 @@ static void test_a_shadow_knows_what_the_live_version_knows(void **state)
         script.limit = 1000;
         rig_turns(&rig, 10);
         assert_int_equal(sl_slot_shadow(rig.slot, rig.plan, NULL, &err), 0);
-        script.tick_ns = slow ? 15000000 : 0;
+        script.tick_ns = slow ? 3000000 : 0;
         script.limit = LOOP;
         for (int i = 0; i < 30; i++) {
             (void)sl_slot_turn(rig.slot);

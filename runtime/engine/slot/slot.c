@@ -470,6 +470,7 @@ static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
     uint32_t idle = 0;
     uint64_t before = slot->batches;
 
+    slot->was_idle = false;
     if (slot->paused || slot->faulted)
         return;
     if (slot->now_ns < slot->paused_until_ns) {
@@ -492,6 +493,7 @@ static void slot_read(struct sl_slot *slot, uint64_t *wake_ns)
         if (slot->paused_until_ns > slot->now_ns)
             break; /* a sink failed in this batch */
     }
+    slot->was_idle = idle >= slot->sources_count && slot->batches == before; /* not where a sink is waited for: its time is not spare */
     if (idle < slot->sources_count || slot->batches != before)
         *wake_ns = 0; /* also after the last batch: its sinks have yet to say when they want their turn */
 }
@@ -584,7 +586,6 @@ uint64_t sl_slot_turn(struct sl_slot *slot)
     sl_slot_flush_turn(slot, &wake_ns);
     if (slot->state == SL_SLOT_DRAINING)
         slot_drain_turn(slot, &wake_ns);
-    slot->was_idle = wake_ns != 0;
     return slot->state == SL_SLOT_RUNNING || slot->state == SL_SLOT_DRAINING ? wake_ns : 0;
 }
 

@@ -249,7 +249,7 @@ struct sl_slot {
     struct sl_plan *plan;                  /* the live one; topology and components are its */
     struct sl_arm live;                    /* its way through a batch */
     struct sl_trial *trial;                /* trial.h: a candidate at work beside it, or NULL */
-    bool was_idle;                         /* the last turn found nothing to do at once */
+    bool was_idle;                         /* at the last turn the sources had nothing */
     struct sl_slot_component **components; /* [topology->components_count] NULL: gone */
     struct sl_slot_source *sources; /* [SL_SLOT_SOURCES_MAX] */
     uint32_t sources_count, source_next;

@@ -4,7 +4,7 @@
  * States: none --sl_slot_shadow--> shadow --sl_slot_canary--> canary --sl_slot_canary (other share)--> canary; any --sl_slot_trial_end--> none.
  *         A stage of the candidate that fails: broken. It gets nothing more, its records of that batch go through the live version, and
  *         sides say why.
- * Shadow (rule H5): its time is at most 1/64 of the slot's, and half of what the slot does not use; else whole batches are skipped.
+ * Shadow (rule H5): its time is at most 1/100 of the slot's, and half of what the slot does not use; else whole batches are skipped.
  *         A candidate is fed once its stages know what the live version's know (rule H3); where they know anything, a skipped range ends the
  *         comparison of its partition. What a script or plugin keeps in variables of its own is not known here: shadow such a version
  *         only where it keeps up.

@@ -1,7 +1,7 @@
 /* trial_shadow.c: the candidate gets the batch that the live version has just had; what both hand to sinks is compared, and nothing
  * of the candidate's leaves.
  *
- * Time: credit grows by 1/64 of the time that passes, and by half of the time in which the slot had nothing to do; it is spent on digests
+ * Time: credit grows by 1/100 of the time that passes, and by half of the time in which the slot had nothing to do; it is spent on digests
  * and on the candidate's stages. A batch is shadowed while there is credit, so a long one is paid back before the next.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
@@ -9,8 +9,8 @@
 
 #include "runtime/engine/slot/trial_private.h"
 
-#define SHADOW_CREDIT_NS (20 * 1000000ll) /* at most, and at first */
-enum { SHADOW_SHARE = 64, SHADOW_IDLE_SHARE = 2 };
+#define SHADOW_CREDIT_NS (4 * 1000000ll) /* at most, and at first */
+enum { SHADOW_SHARE = 100, SHADOW_IDLE_SHARE = 2 };
 
 /* ---- begin ---- */
 
