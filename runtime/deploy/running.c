@@ -1,6 +1,5 @@
 /* running.c: the engine of a running process, as a deployer's table.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
 #include <string.h>
 
 #include "runtime/deploy/engine.h"
@@ -25,22 +24,6 @@ static int running_counts(struct sl_host *host, const char *topology, struct sl_
     return status;
 }
 
-static bool running_fault(struct sl_host *host, const char *topology, char *why, size_t bytes)
-{
-    struct sl_host_topology *items;
-    bool fault = false;
-
-    if (sl_host_view(host, &items) != 0)
-        return false;
-    for (uint32_t t = 0; t < sl_host_topologies_count(host); t++)
-        if (strcmp(sl_host_name_at(host, t), topology) == 0 && items[t].sum.faulted) {
-            (void)snprintf(why, bytes, "%s", items[t].sum.error);
-            fault = true;
-        }
-    sl_host_view_fini(host, items);
-    return fault;
-}
-
 static const struct sl_deploy_engine running = {
     .prepare = sl_host_prepare,
     .promote = sl_host_promote,
@@ -52,7 +35,7 @@ static const struct sl_deploy_engine running = {
     .differences = sl_host_differences,
     .pause = sl_host_pause,
     .drain = sl_host_drain_topology,
-    .fault = running_fault,
+    .fault = sl_host_fault,
     .fallback = sl_host_fallback,
     .settle = sl_host_settled,
     .counts = running_counts,

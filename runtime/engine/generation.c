@@ -362,12 +362,11 @@ static int version_plans(struct host_topology *at, struct host_version *version,
 }
 
 /* It goes as if it had never been; where a clerk still has it in hand, later. */
-static void version_drop(struct sl_host *host, struct host_topology *at, struct host_version *version)
+static void version_drop(struct host_topology *at, struct host_version *version)
 {
     version->retired = true;
     if (atomic_load(&version->waiting) > 0)
         return;
-    (void)host;
     version_unlink(at, version);
     (void)version_free(version);
 }
@@ -397,7 +396,7 @@ static int prepare_all(struct sl_host *host, struct host_topology *at, struct sl
     free(facts.slots);
     free(facts.facts);
     if (status != 0 && version != NULL)
-        version_drop(host, at, version);
+        version_drop(at, version);
     *ret_version = version;
     return status;
 }
@@ -436,8 +435,7 @@ int sl_host_prepare(struct sl_host *host, struct sl_topology *from, uint32_t num
 
 struct swap {
     struct host_version *version, *old;
-    struct sl_slot *slots[64]; /* swapped, for the way back */
-    uint32_t next, count;
+    uint32_t count; /* slots that have it */
     uint64_t longest_ns;
     struct sl_err err;
     bool failed;
@@ -502,8 +500,8 @@ static void promote_wait(struct sl_host *host, struct host_topology *at)
         (void)nanosleep(&nap, NULL);
 }
 
-/* Before any slot: those that begin later (none does) and all that are asked see one version. A slot that refuses has stopped or is ending; the
- * others have swapped by then only if they were asked before it: they stay with the new version, and so does the topology. */
+/* A slot that refuses has stopped or is ending. Where others have swapped before it was asked, they stay with the new version, and so does the
+ * topology. */
 int sl_host_promote(struct sl_host *host, struct sl_candidate *candidate, struct sl_swap_report *ret_report, struct sl_err *err)
 {
     struct host_topology *at = candidate->at;
@@ -536,7 +534,7 @@ int sl_host_promote(struct sl_host *host, struct sl_candidate *candidate, struct
         (void)versions_settle(host, at);
     } else {
         sl_host_trial_end(host, at, version);
-        version_drop(host, at, version);
+        version_drop(at, version);
     }
     (void)pthread_mutex_unlock(&at->change);
     free(candidate);
@@ -549,7 +547,7 @@ void sl_host_discard(struct sl_host *host, struct sl_candidate *candidate)
 
     (void)pthread_mutex_lock(&at->change);
     sl_host_trial_end(host, at, candidate->version);
-    version_drop(host, at, candidate->version);
+    version_drop(at, candidate->version);
     (void)pthread_mutex_unlock(&at->change);
     free(candidate);
 }

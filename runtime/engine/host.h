@@ -42,6 +42,8 @@ struct sl_host_topology {
 };
 /* 0 or -1 (no memory). *ret_items malloc'd, count = topologies; sl_host_view_fini, soon: until then no version of a topology is freed. */
 int sl_host_view(struct sl_host *host, struct sl_host_topology **ret_items);
+/* Whether the topology's live version cannot go on (sl_slot_status.faulted); why: its words. Cheap: nothing is copied. Any thread. */
+bool sl_host_fault(struct sl_host *host, const char *topology, char *why, size_t bytes);
 void sl_host_view_fini(struct sl_host *host, struct sl_host_topology *items);
 /* Calls each(user, slot) on the thread of every slot of the topology, one after the other; between its turns. After start, before
  * close; any thread but a slot's. 0, or SL_E_CONFIG: no topology of that name (the text lists those there are). */

@@ -149,3 +149,33 @@ void sl_host_view_fini(struct sl_host *host, struct sl_host_topology *items)
     free(items);
     sl_host_let(host);
 }
+
+struct host_fault {
+    const struct sl_shared *shared;
+    char *why;
+    size_t bytes;
+    bool found;
+};
+
+static void host_fault_each(void *user, const struct sl_shared *shared, uint32_t index, const struct sl_slot_status *status,
+                            uint64_t age_ns, const char *waits_for)
+{
+    struct host_fault *fault = user;
+
+    (void)index, (void)age_ns, (void)waits_for;
+    if (shared != fault->shared || !status->faulted)
+        return;
+    fault->found = true;
+    (void)snprintf(fault->why, fault->bytes, "%s", status->error);
+}
+
+bool sl_host_fault(struct sl_host *host, const char *topology, char *why, size_t bytes)
+{
+    struct sl_err err;
+    const struct host_topology *at = sl_host_find(host, topology, &err);
+    struct host_fault fault = {.shared = at == NULL ? NULL : &at->shared, .why = why, .bytes = bytes};
+
+    for (uint32_t w = 0; at != NULL && w < host->workers_count; w++)
+        sl_worker_view(host->workers[w], host_fault_each, &fault);
+    return fault.found;
+}

@@ -82,16 +82,12 @@ static int branch_take(struct sl_slot *slot, uint32_t sink_index, const struct s
     if (parcel.first < view->batch->first)
         parcel.first = view->batch->first;
     if (branch_submit(slot, sink_index, &parcel, upto, &taken, err) != 0) {
-        if (err->remedy == SL_REMEDY_HALT && sink->now.flushed)
-            sink->now.kind->abandon(sink->now.self, NULL);
-        if (err->remedy == SL_REMEDY_HALT)
-            sl_slot_rewind(slot, sink_index, NULL); /* another version may go on from there */
-        if (err->remedy == SL_REMEDY_HALT)
-            return sl_while(err, "topology %s: sink %s", slot->topology->name,
-                            sink->name);
+        bool halt = err->remedy == SL_REMEDY_HALT; /* another version may go on from its marks */
         if (sink->now.flushed)
             sink->now.kind->abandon(sink->now.self, NULL);
-        sl_slot_rewind(slot, sink_index, err);
+        sl_slot_rewind(slot, sink_index, halt ? NULL : err);
+        if (halt)
+            return sl_while(err, "topology %s: sink %s", slot->topology->name, sink->name);
         return 0;
     }
     if (slot->taps != NULL)

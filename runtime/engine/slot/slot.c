@@ -639,10 +639,7 @@ static void slot_close_sinks(struct sl_slot *slot)
         struct sl_slot_sink *sink = &slot->sinks[s];
         if (sink->leaving != NULL) {
             sl_instance_close(&sink->leaving->was);
-            sl_ledger_fini(&sink->leaving->open);
-            free(sink->leaving->upto);
-            free(sink->leaving->assignment);
-            free(sink->leaving);
+            sl_leaving_free(sink->leaving);
             sink->leaving = NULL;
         }
         if (sink->now.kind != NULL)

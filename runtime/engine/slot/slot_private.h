@@ -326,6 +326,7 @@ int sl_slot_start(struct sl_slot *slot, struct sl_plan *plan, struct sl_err *err
 /* Opens the sources that are not open and may be; retries what failed. At start: the first failure is the slot's. */
 int sl_slot_sources_turn(struct sl_slot *slot, bool start, uint64_t *wake_ns, struct sl_err *err);
 void sl_slot_leave_turn(struct sl_slot *slot, uint64_t *wake_ns);
+void sl_leaving_free(struct sl_leaving *leaving); /* beside its instance; NULL: nothing */
 /* What the leaving instance held is committed, or will be read again by the new one (lost). */
 void sl_slot_leave_end(struct sl_slot *slot, uint32_t sink, bool lost);
 /* recover.c: zone ids, redo of committed flushes (rule C2); Kafka's runs as a job and is tried until it succeeds. */

@@ -195,6 +195,16 @@ static void swap_lose_open(struct sl_slot *slot, uint32_t s)
     slot->paused_until_ns = slot->now_ns;
 }
 
+void sl_leaving_free(struct sl_leaving *leaving)
+{
+    if (leaving == NULL)
+        return;
+    sl_ledger_fini(&leaving->open);
+    free(leaving->upto);
+    free(leaving->assignment);
+    free(leaving);
+}
+
 void sl_slot_leave_end(struct sl_slot *slot, uint32_t s, bool lost)
 {
     struct sl_slot_sink *sink = &slot->sinks[s];
@@ -215,10 +225,7 @@ void sl_slot_leave_end(struct sl_slot *slot, uint32_t s, bool lost)
     if (lost)
         swap_lost(slot, s, &leaving->was);
     sl_instance_close(&leaving->was);
-    sl_ledger_fini(&leaving->open);
-    free(leaving->upto);
-    free(leaving->assignment);
-    free(leaving);
+    sl_leaving_free(leaving);
     slot->leaving--;
 }
 
@@ -296,16 +303,6 @@ static struct sl_leaving *swap_leaving_new(const struct sl_slot *slot)
     return leaving;
 }
 
-static void swap_leaving_drop(struct sl_leaving *leaving) /* that was not used */
-{
-    if (leaving == NULL)
-        return;
-    sl_ledger_fini(&leaving->open);
-    free(leaving->upto);
-    free(leaving->assignment);
-    free(leaving);
-}
-
 /* The instance in between, of a sink that still has one leaving. */
 static void swap_between(struct sl_slot *slot, uint32_t s)
 {
@@ -342,7 +339,7 @@ static void swap_leave(struct sl_slot *slot, uint32_t s, struct sl_leaving *spar
         swap_between(slot, s);
     if (sink->leaving != NULL || !swap_is_busy(slot, s)) {
         sl_instance_close(&sink->now);
-        swap_leaving_drop(spare);
+        sl_leaving_free(spare);
         return;
     }
     for (uint32_t p = 0; p < slot->partitions_cap; p++)
@@ -378,7 +375,7 @@ struct swap_means {
 static void swap_means_fini(const struct sl_slot *slot, const struct sl_plan *plan, struct swap_means *means)
 {
     for (uint32_t s = 0; means->leaving != NULL && s < slot->sinks_count; s++)
-        swap_leaving_drop(means->leaving[s]);
+        sl_leaving_free(means->leaving[s]);
     for (uint32_t c = 0; means->reach != NULL && c < plan->components_count; c++)
         free(means->reach[c]);
     for (uint32_t c = 0; means->names != NULL && c < plan->components_count; c++)
