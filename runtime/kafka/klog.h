@@ -30,6 +30,14 @@ struct sl_klog_list { /* all memory malloc'd; sl_klog_list_fini */
     uint32_t count;
 };
 
+struct sl_klog_print { /* the hash of one record's payload: whether a partition is still the one that was read (rule A1) */
+    const char *topic;
+    int32_t partition;
+    uint64_t offset;
+    bool found; /* false: there is no such record (any more) */
+    uint64_t hash;
+};
+
 enum sl_klog_event_kind { SL_KLOG_ASSIGN, SL_KLOG_REVOKE, SL_KLOG_LOST, SL_KLOG_ERROR, SL_KLOG_FATAL, SL_KLOG_OUT_OF_RANGE };
 
 struct sl_klog_message {
@@ -91,9 +99,9 @@ struct sl_klog_kind {
     /* [blocks] Fills list offsets: which = -1 ends, -2 beginnings, >= 0 first offset at or after that unix ms. */
     int (*offsets)(struct sl_klog_consumer *consumer, struct sl_klog_list *list, int64_t which, uint32_t timeout_ms,
                    struct sl_err *err);
-    /* [blocks] Reads one record exactly at offset (own short-lived consumer): 1 found and hashed, 0 gone, <0 err. */
-    int (*fingerprint)(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t offset,
-                       uint64_t *ret_hash, struct sl_err *err);
+    /* [blocks] Reads each record exactly at its offset (own short-lived consumer); not two of one partition. 0, or <0: err, and
+     * none is known. */
+    int (*fingerprints)(struct sl_klog_consumer *consumer, struct sl_klog_print *prints, uint32_t count, struct sl_err *err);
     /* [blocks] Plain offsets commit with metadata (commit mode offsets). */
     int (*commit_offsets)(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, struct sl_err *err);
     /* Leaves cleanly; a static member sends no LeaveGroup. [blocks] up to timeout. */

@@ -186,8 +186,7 @@ void sl_klog_group_free(struct sl_klog_group *group);
 int sl_klog_committed(struct sl_klog_consumer *consumer, struct sl_klog_list *list, uint32_t timeout_ms, struct sl_err *err);
 int sl_klog_offsets(struct sl_klog_consumer *consumer, struct sl_klog_list *list, int64_t which, uint32_t timeout_ms,
                     struct sl_err *err);
-int sl_klog_fingerprint(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t offset,
-                        uint64_t *ret_hash, struct sl_err *err);
+int sl_klog_fingerprints(struct sl_klog_consumer *consumer, struct sl_klog_print *prints, uint32_t count, struct sl_err *err);
 int sl_klog_commit_offsets(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, struct sl_err *err);
 int sl_klog_producer_open(struct sl_klog *log, const struct sl_connection *connection, const char *transactional_id,
                           uint32_t transaction_timeout_ms, struct sl_klog_producer **ret_producer, struct sl_err *err);

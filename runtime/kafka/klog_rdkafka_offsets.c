@@ -9,7 +9,7 @@
 
 #include "runtime/base/clock.h"
 
-enum { KLOG_PROBE_IDLE_S = 10, KLOG_PROBE_MS = 30000, KLOG_LEARN_MS = 1000, KLOG_POLL_MS = 10 };
+enum { KLOG_PROBE_IDLE_S = 10, KLOG_PROBE_MS = 30000, KLOG_PROBE_MAX = 64, KLOG_LEARN_MS = 1000, KLOG_POLL_MS = 10 };
 
 static rd_kafka_topic_partition_t *native_find(rd_kafka_topic_partition_list_t *native, const struct sl_klog_partition *item,
                                                int index)
@@ -123,7 +123,7 @@ static int probe_new(struct sl_klog_consumer *consumer, struct sl_err *err)
         {SL_KLOG_LAW, "allow.auto.create.topics", "false"},
         {SL_KLOG_LAW, "enable.partition.eof", "true"},
         {SL_KLOG_LAW, "queued.min.messages", "1"},
-        {SL_KLOG_LAW, "fetch.message.max.bytes", "1"}, /* a batch comes whole, however small this is */
+        {SL_KLOG_LAW, "fetch.message.max.bytes", "65536"}, /* a batch of each partition; a larger one comes whole when it is first in turn */
         {SL_KLOG_DEFAULT, "fetch.wait.max.ms", "10"},
         {SL_KLOG_DEFAULT, "check.crcs", "true"},
     };
@@ -150,48 +150,95 @@ void sl_klog_probe_close(struct sl_klog_consumer *consumer)
     consumer->probe.rk = NULL;
 }
 
-/* What the next message says: 1 the record, 0 gone, 2 ask again, <0 err. */
-static int probe_judge(const rd_kafka_message_t *message, uint64_t offset, uint64_t *ret_hash, const char *topic,
-                       struct sl_err *err)
+/* What the next message of its partition says. 1: all that there is to know. 2: ask again. <0: err. */
+static int probe_judge(const rd_kafka_message_t *message, struct sl_klog_print *print, struct sl_err *err)
 {
     switch ((int)message->err) {
     case RD_KAFKA_RESP_ERR_NO_ERROR:
-        if ((uint64_t)message->offset < offset)
+        if ((uint64_t)message->offset < print->offset)
             return 2;
-        if ((uint64_t)message->offset > offset)
-            return 0;
-        *ret_hash = XXH3_64bits(message->payload == NULL ? "" : message->payload, message->len);
+        print->found = (uint64_t)message->offset == print->offset;
+        if (print->found)
+            print->hash = XXH3_64bits(message->payload == NULL ? "" : message->payload, message->len);
         return 1;
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-        return 0;
+        return 1;
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
     case RD_KAFKA_RESP_ERR__TRANSPORT:
         return 2;
     default:
-        return sl_klog_fail(err, message->err, "reading a record again", topic, rd_kafka_message_errstr(message));
+        return sl_klog_fail(err, message->err, "reading a record again", print->topic, rd_kafka_message_errstr(message));
     }
 }
 
-static int probe_read(rd_kafka_t *rk, const char *topic, int32_t partition, uint64_t offset, uint64_t *ret_hash, struct sl_err *err)
+struct probe { /* of so many partitions at once */
+    rd_kafka_t *rk;
+    struct sl_klog_print *prints;
+    uint32_t count, left, at; /* at: of the last message, since a partition's come in a row */
+    bool known[KLOG_PROBE_MAX];
+};
+
+/* KLOG_PROBE_MAX: none of them. What concerns no partition is the first unknown one's, as good as any. */
+static uint32_t probe_find(const struct probe *probe, const rd_kafka_message_t *message)
+{
+    if (message->rkt == NULL) {
+        for (uint32_t i = 0; i < probe->count; i++)
+            if (!probe->known[i])
+                return i;
+        return KLOG_PROBE_MAX;
+    }
+    for (uint32_t n = 0, i = probe->at; n < probe->count; n++, i = i + 1 == probe->count ? 0 : i + 1)
+        if (probe->prints[i].partition == message->partition && strcmp(probe->prints[i].topic, rd_kafka_topic_name(message->rkt)) == 0)
+            return i;
+    return KLOG_PROBE_MAX;
+}
+
+static int probe_message(struct probe *probe, const rd_kafka_message_t *message, struct sl_err *err)
+{
+    uint32_t i = probe_find(probe, message);
+    int status;
+
+    if (i == KLOG_PROBE_MAX || probe->known[i])
+        return 0; /* more of a batch whose record is known */
+    probe->at = i;
+    status = probe_judge(message, &probe->prints[i], err);
+    probe->known[i] = status == 1;
+    probe->left -= status == 1;
+    return status < 0 ? status : 0;
+}
+
+static void probe_poke(const struct probe *probe)
+{
+    for (uint32_t i = 0; i < probe->count; i++)
+        if (!probe->known[i]) {
+            sl_klog_poke(probe->rk, probe->prints[i].topic, probe->prints[i].partition);
+            return;
+        }
+}
+
+static int probe_read(struct probe *probe, struct sl_err *err)
 {
     uint64_t end_ns = sl_clock_now_ns() + KLOG_PROBE_MS * SL_NS_PER_MS;
-    int found = 2;
+    int status = 0;
 
-    while (found == 2) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, KLOG_POLL_MS);
+    while (probe->left > 0 && status == 0) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(probe->rk, KLOG_POLL_MS);
+        uint32_t before = probe->left;
 
         if (message != NULL) {
-            found = probe_judge(message, offset, ret_hash, topic, err);
+            status = probe_message(probe, message, err);
             rd_kafka_message_destroy(message);
-        } else if (sl_clock_now_ns() > end_ns) {
-            found = sl_klog_fail(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a record again", topic, NULL);
         } else {
-            sl_klog_poke(rk, topic, partition);
+            probe_poke(probe);
         }
+        if (probe->left < before)
+            end_ns = sl_clock_now_ns() + KLOG_PROBE_MS * SL_NS_PER_MS;
+        else if (sl_clock_now_ns() > end_ns)
+            status = sl_klog_fail(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a record again", probe->prints[probe->at].topic, NULL);
     }
-    return found;
+    return status;
 }
 
 static void probe_learn(struct sl_klog_consumer *consumer, const char *topic)
@@ -214,23 +261,39 @@ int sl_klog_probe_open(struct sl_klog_consumer *consumer, const char *topic, str
     return status;
 }
 
-int sl_klog_fingerprint(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t offset,
-                        uint64_t *ret_hash, struct sl_err *err)
+static int probe_some(struct sl_klog_consumer *consumer, struct sl_klog_print *prints, uint32_t count, struct sl_err *err)
 {
     rd_kafka_topic_partition_list_t *native;
+    struct probe probe = {.prints = prints, .count = count, .left = count};
     rd_kafka_resp_err_t code;
-    int status = sl_klog_probe_open(consumer, topic, err);
+    int status = 0;
 
-    if (status != 0)
-        return status;
-    native = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(native, topic, partition)->offset = (int64_t)offset;
-    code = rd_kafka_assign(consumer->probe.rk, native);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i == 0 || strcmp(prints[i].topic, prints[i - 1].topic) != 0)
+            status = sl_klog_probe_open(consumer, prints[i].topic, err);
+        if (status != 0)
+            return status;
+        prints[i].found = false;
+    }
+    native = rd_kafka_topic_partition_list_new((int)count);
+    for (uint32_t i = 0; i < count; i++)
+        rd_kafka_topic_partition_list_add(native, prints[i].topic, prints[i].partition)->offset = (int64_t)prints[i].offset;
+    probe.rk = consumer->probe.rk;
+    code = rd_kafka_assign(probe.rk, native);
     rd_kafka_topic_partition_list_destroy(native);
     if (code != 0)
-        return sl_klog_fail(err, code, "reading a record again", topic, NULL);
-    status = probe_read(consumer->probe.rk, topic, partition, offset, ret_hash, err);
-    (void)rd_kafka_assign(consumer->probe.rk, NULL);
+        return sl_klog_fail(err, code, "reading a record again", prints[0].topic, NULL);
+    status = probe_read(&probe, err);
+    (void)rd_kafka_assign(probe.rk, NULL);
     consumer->probe.used_ns = sl_clock_now_ns();
+    return status;
+}
+
+int sl_klog_fingerprints(struct sl_klog_consumer *consumer, struct sl_klog_print *prints, uint32_t count, struct sl_err *err)
+{
+    int status = 0;
+
+    for (uint32_t i = 0; i < count && status == 0; i += KLOG_PROBE_MAX)
+        status = probe_some(consumer, prints + i, count - i < KLOG_PROBE_MAX ? count - i : KLOG_PROBE_MAX, err);
     return status;
 }

@@ -669,9 +669,19 @@ static void out_of_range_is_an_event_and_a_seek_goes_on(void)
     leave(member);
 }
 
+/* 1 hashed, 0 gone */
+static int record_hash(struct member *member, const char *topic, int32_t partition, uint64_t offset, uint64_t *ret_hash)
+{
+    struct sl_klog_print print = {topic, partition, offset, false, 0};
+    struct sl_err err = {0};
+
+    CHECK_OK(kind->fingerprints(member->consumer, &print, 1, &err), &err);
+    *ret_hash = print.hash;
+    return print.found ? 1 : 0;
+}
+
 static void a_topic_made_anew_has_another_fingerprint(void)
 {
-    struct sl_err err = {0};
     struct member *member;
     uint64_t hash = 0, again = 0;
 
@@ -679,19 +689,73 @@ static void a_topic_made_anew_has_another_fingerprint(void)
     send_many("fickle", 1, 50, "before");
     member = joined("fickle", "g-fickle", NULL, 0);
     PUMP_UNTIL(member, total(member) == 50);
-    CHECK(kind->fingerprint(member->consumer, "fickle", 0, 49, &hash, &err) == 1);
+    CHECK(record_hash(member, "fickle", 0, 49, &hash) == 1);
     CHECK(hash == XXH3_64bits("before", 6));
-    CHECK(kind->fingerprint(member->consumer, "fickle", 0, 49, &again, &err) == 1 && again == hash);
-    CHECK(kind->fingerprint(member->consumer, "fickle", 0, 50, &again, &err) == 0); /* the end */
-    CHECK(kind->fingerprint(member->consumer, "fickle", 0, 5000, &again, &err) == 0);
+    CHECK(record_hash(member, "fickle", 0, 49, &again) == 1 && again == hash);
+    CHECK(record_hash(member, "fickle", 0, 50, &again) == 0); /* the end */
+    CHECK(record_hash(member, "fickle", 0, 5000, &again) == 0);
     leave(member);
     delete_topic("fickle");
     make_topic("fickle", 1);
     send_many("fickle", 1, 60, "after");
     member = joined("fickle", "g-fickle", NULL, 50);
     PUMP_UNTIL(member, total(member) == 10); /* nothing tells the consumer ... */
-    CHECK(kind->fingerprint(member->consumer, "fickle", 0, 49, &again, &err) == 1);
+    CHECK(record_hash(member, "fickle", 0, 49, &again) == 1);
     CHECK(again != hash); /* ... but this does */
+    leave(member);
+}
+
+/* One record to each partition, each its own, every eighth far beyond what a fetch may bring of a partition. malloc'd payloads */
+static void send_one_each(const char *topic, int partitions, struct sl_slice *payloads)
+{
+    struct sl_klog_sender *sender = NULL;
+    struct tally tally = {0};
+    struct sl_err err = {0};
+    uint32_t mix = 1;
+
+    CHECK_OK(kind->sender_open(klog, &connection, NULL, 64 << 20, on_wake, NULL, &sender, &err), &err);
+    for (int i = 0; i < partitions; i++) {
+        uint32_t bytes = i % 8 == 0 ? 300000 : 100;
+        char *payload = malloc(bytes);
+        struct sl_klog_record record = {.topic = topic, .partition = i, .payload = {payload, bytes}};
+
+        for (uint32_t b = 0; b < bytes; b++)
+            payload[b] = (char)((mix = mix * 1664525u + 1013904223u) >> 24);
+        payloads[i] = record.payload;
+        CHECK_OK(kind->send(sender, &record, &tally, &err), &err);
+    }
+    while (tally.done + tally.failed < partitions) {
+        (void)kind->reports(sender, on_report, &tally, &err);
+        usleep(2000); /* poll */
+    }
+    CHECK(tally.done == partitions);
+    kind->sender_close(sender);
+}
+
+static void many_partitions_are_compared_at_once(void)
+{
+    enum { WIDE = 150 };
+    struct sl_slice payloads[WIDE];
+    struct sl_klog_print prints[WIDE + 1];
+    struct sl_err err = {0};
+    struct member *member = joined("input", "g-wide", NULL, 0);
+
+    make_topic("wide", WIDE);
+    send_many("wide", WIDE, WIDE * 20, "more to skip");
+    send_one_each("wide", WIDE, payloads);
+    for (int i = 0; i < WIDE; i++)
+        prints[i] = (struct sl_klog_print){"wide", i, i % 10 == 9 ? 21 : i % 10 == 8 ? 0 : 20, true, 0};
+    prints[WIDE] = (struct sl_klog_print){"plain", 3, 1u << 30, true, 0};
+    CHECK_OK(kind->fingerprints(member->consumer, prints, WIDE + 1, &err), &err);
+    for (int i = 0; i < WIDE; i++) {
+        uint64_t hash = i % 10 == 8 ? XXH3_64bits("more to skip", 12) : XXH3_64bits(payloads[i].data, payloads[i].bytes);
+
+        CHECK(prints[i].found == (i % 10 != 9)); /* 21 is the end */
+        CHECK(!prints[i].found || prints[i].hash == hash);
+        free((void *)(uintptr_t)payloads[i].data);
+    }
+    CHECK(!prints[WIDE].found);
+    CHECK_OK(kind->fingerprints(member->consumer, NULL, 0, &err), &err);
     leave(member);
 }
 
@@ -759,6 +823,7 @@ int main(int argc, char **argv)
         CASE(read_committed_skips_the_aborted_and_stands_behind_markers),
         CASE(out_of_range_is_an_event_and_a_seek_goes_on),
         CASE(a_topic_made_anew_has_another_fingerprint),
+        CASE(many_partitions_are_compared_at_once),
         CASE(partitions_move_cooperatively),
     };
     const char *brokers[1];

@@ -11,9 +11,15 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/kafka_lib.sh"
 
 upgrades=$(count 4 20)
-records=$(count 25000 100000) # in each of 12 partitions
-seconds=$(count 25 200)
+seconds=$(count 240 200) # far more than the upgrades take: what is left then comes at once
+records=$(count 60000 300000) # in each of 12 partitions
 partitions=12
+
+stop_backends() {
+    # an upgraded node is no child of this script
+    [ -n "${done:-}" ] || [ ! -s "$work/b/lock" ] || kill -KILL "$(holder b)" 2>/dev/null || true
+    kafka down >/dev/null 2>&1 || true
+}
 
 # counted NODE NAME: a counter of the Kafka source
 counted() {
@@ -21,7 +27,11 @@ counted() {
         awk -v name="sluice_source_$2" 'index($1, name) == 1 { sum += $2 } END { print sum + 0 }'
 }
 counts() { [ "$(counted "$1" kafka_rebalances_total)" -gt 0 ]; }
-all_assigned() { [ "$(($(told a count) + $(told b count) + $(told c count)))" = "$partitions" ]; }
+# settled: each has its third (the first to come had all of them for a moment)
+settled() {
+    local node
+    for node in a b c; do [ "$(told "$node" count)" = $((partitions / 3)) ] || return 1; done
+}
 # flows NODE: it takes records, and had taken none of them when it was asked last
 flows() {
     local now
@@ -41,12 +51,12 @@ start_kafka 1 # gaps are measured: on two cores three brokers would measure them
 make_topic logs "$partitions"
 consumers=1 session=30s nodes a b c
 for node in a b c; do start_node "$node"; done
-wait_for 60 all_assigned || die 'the group did not settle'
-# produce: in small steps, so that a gap is not that of the producers
+wait_for 60 settled || die 'the group did not settle'
+# produce: until the upgrades are done, in small steps, so that a gap is not that of the producers
 produce() {
     local p pids=()
     for ((p = 0; p < partitions; p++)); do
-        "$support/numbered" --over "$seconds" --steps 100 "$p" 0 "$records" | kcat -P -q -b "$brokers" -t logs -p "$p" -X acks=all -X linger.ms=1 \
+        "$support/numbered" --over "$seconds" --steps 50 --until "$work/upgraded" "$p" 0 "$records" | kcat -P -q -b "$brokers" -t logs -p "$p" -X acks=all -X linger.ms=5 \
             -X enable.idempotence=true &
         pids+=($!)
     done
@@ -88,6 +98,7 @@ SH
 chmod +x "$work/mayfly"
 if upgraded b --binary "$work/mayfly"; then die 'a process that dies has taken over'; fi
 [ "$(holder b)" = "$old" ] || die 'the old process did not take its folder back'
+: >"$work/upgraded"
 wait $producer || die 'the producer failed'
 
 node_pid[b]=$(holder b)

@@ -413,19 +413,32 @@ static int consumer_offsets(struct sl_klog_consumer *consumer, struct sl_klog_li
     return status;
 }
 
-static int consumer_fingerprint(struct sl_klog_consumer *consumer, const char *topic, int32_t partition, uint64_t offset,
-                                uint64_t *ret_hash, struct sl_err *err)
+static int consumer_fingerprint(struct sl_klog_consumer *consumer, struct sl_klog_print *print, struct sl_err *err)
 {
     struct sl_model *model = consumer->client->model;
     int status = model_reach(consumer->client, "fingerprint", err);
+    const struct model_partition *found;
+    const struct model_record *record;
+
     if (status != 0)
         return status;
-    const struct model_partition *found = model_partition_find(model, topic, partition);
-    if (found == NULL || offset < found->first || offset >= model_partition_stable(model, found) ||
-        !model_record_seen(found->records[offset], true))
+    found = model_partition_find(model, print->topic, print->partition);
+    print->found = found != NULL && print->offset >= found->first && print->offset < model_partition_stable(model, found) &&
+                   model_record_seen(found->records[print->offset], true);
+    if (!print->found)
         return 0;
-    *ret_hash = XXH3_64bits(found->records[offset]->payload.data, found->records[offset]->payload.bytes);
-    return 1;
+    record = found->records[print->offset];
+    print->hash = XXH3_64bits(record->payload.data, record->payload.bytes);
+    return 0;
+}
+
+static int consumer_fingerprints(struct sl_klog_consumer *consumer, struct sl_klog_print *prints, uint32_t count, struct sl_err *err)
+{
+    int status = 0;
+
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        status = consumer_fingerprint(consumer, &prints[i], err);
+    return status;
 }
 
 static int consumer_commit_offsets(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, struct sl_err *err)
@@ -509,7 +522,7 @@ const struct sl_klog_kind model_consumer_kind = {
     .pause = consumer_pause,
     .committed = consumer_committed,
     .offsets = consumer_offsets,
-    .fingerprint = consumer_fingerprint,
+    .fingerprints = consumer_fingerprints,
     .commit_offsets = consumer_commit_offsets,
     .consumer_close = consumer_close,
     .group_snapshot = consumer_group_snapshot,

@@ -216,12 +216,11 @@ static const struct sl_mark *found_highest(const struct kafka_found *found)
     return highest;
 }
 
-static int found_verify(struct kafka_source *source, const struct sl_klog_partition *item, struct kafka_found *found,
-                        struct sl_err *err)
+/* What needs no record to be read. true: one does, that of *ret_mark. */
+static bool found_verify(struct kafka_found *found, const struct sl_mark **ret_mark)
 {
     const struct sl_mark *mark = found_highest(found);
-    uint64_t hash = 0, top = 0;
-    int got;
+    uint64_t top = 0;
 
     for (uint32_t i = 0; i < found->rows_count; i++)
         top = found->rows[i].mark.next > top ? found->rows[i].mark.next : top;
@@ -233,20 +232,43 @@ static int found_verify(struct kafka_source *source, const struct sl_klog_partit
                        "source changed: %llu was committed, but the partition ends at %llu", (unsigned long long)top,
                        (unsigned long long)found->end);
     if (found->beyond || mark == NULL)
-        return 0;
-    if (mark->last_offset < found->low) {
-        found->unverified = true;
-        return 0;
-    }
-    got = source->log->kind->fingerprint(source->consumer, item->topic, item->partition, mark->last_offset, &hash, err);
-    if (got < 0)
-        return sl_while(err, "%s [%d]: comparing the last record", item->topic, (int)item->partition);
-    found->unverified = got == 0;
-    if (got == 1 && hash != mark->last_hash)
+        return false;
+    found->unverified = mark->last_offset < found->low;
+    *ret_mark = mark;
+    return !found->unverified;
+}
+
+static void found_compare(struct kafka_found *found, const struct sl_mark *mark, const struct sl_klog_print *print)
+{
+    found->unverified = !print->found;
+    if (print->found && print->hash != mark->last_hash)
         (void)snprintf(found->changed, sizeof(found->changed),
                        "source changed: offset %llu holds another record than the one that was committed",
                        (unsigned long long)mark->last_offset);
-    return 0;
+}
+
+/* All partitions' last records are read at once: one by one they would be most of the time that a taking over takes. */
+static int look_verify(struct kafka_look *look, struct sl_err *err)
+{
+    struct kafka_source *source = look->source;
+    const struct sl_mark *mark = NULL;
+    struct sl_klog_print *prints = calloc(look->list.count, sizeof(*prints));
+    uint32_t count = 0;
+    int status;
+
+    if (prints == NULL)
+        return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for %u partitions", (unsigned)look->list.count);
+    for (uint32_t i = 0; i < look->list.count; i++)
+        if (found_verify(&look->found[i], &mark))
+            prints[count++] = (struct sl_klog_print){look->list.items[i].topic, look->list.items[i].partition, mark->last_offset, false, 0};
+    status = source->log->kind->fingerprints(source->consumer, prints, count, err);
+    if (status != 0)
+        (void)sl_while(err, "comparing the last records of %u partitions", (unsigned)count);
+    for (uint32_t i = 0, p = 0; i < look->list.count && p < count && status == 0; i++)
+        if (prints[p].topic == look->list.items[i].topic && prints[p].partition == look->list.items[i].partition)
+            found_compare(&look->found[i], found_highest(&look->found[i]), &prints[p++]);
+    free(prints);
+    return status;
 }
 
 /* ---- the job ---- */
@@ -312,11 +334,10 @@ static int look_at(struct kafka_look *look, struct sl_err *err)
         status = look_ends(look, -2, err);
     if (status == 0)
         status = look_ends(look, -1, err);
-    for (uint32_t i = 0; i < look->list.count && status == 0; i++) {
+    for (uint32_t i = 0; i < look->list.count && status == 0; i++)
         status = found_marks(source, &look->list.items[i], &look->found[i], err);
-        if (status == 0)
-            status = found_verify(source, &look->list.items[i], &look->found[i], err);
-    }
+    if (status == 0)
+        status = look_verify(look, err);
     return status == 0 ? look_start(look, err) : status;
 }
 
