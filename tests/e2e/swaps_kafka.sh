@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # swaps_kafka.sh: versions of a topology go live on real Kafka under load: nothing lost, nothing doubled, and the group does not notice: no
 # assignment is called, and the coordinator's generation and members stay. New topics in a version are a rebalance; with cooperative-sticky
-# no partition that stays is read again.
+# no partition that stays is read again, but for a commit that the group's move overtook: the broker refuses it, and what it held is read again.
 # tier: e2e
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
@@ -84,13 +84,18 @@ producer=$!
 launch "$first"
 wait_for 60 settled || die "no two members: $(members)"
 wait $producer || die 'the producer failed'
-rebalances=$(counter kafka_rebalances_total) skipped=$(counter kafka_skipped_total) rewinds=$(ask 't["rewinds"]')
+rebalances=$(counter kafka_rebalances_total) skipped=$(counter kafka_skipped_total) rewinds=$(ask 't["rewinds"]') refused=$(ask 't["commit_failures"]')
 sed 's/topics: \[logs\]/topics: [logs, more]/; s/fields: { version: 1 }/fields: { version: 2 }/' "$first" >$group/topics.yaml
 client deploy $group/topics.yaml --plan now >$group/deploy.out 2>&1 || { cat $group/deploy.out >&2 && die 'a version with other topics is refused'; }
 six() { [ "$(ask 'len(t["sources"])')" = 6 ]; }
 wait_for 60 six || die "the new topic's partitions are not there: $(ask 't["sources"]')"
 [ "$(counter kafka_rebalances_total)" -gt "$rebalances" ] || die 'other topics, and no rebalance'
-[ "$(counter kafka_skipped_total) $(ask 't["rewinds"]')" = "$skipped $rewinds" ] || die 'a partition that stays was read again'
-echo "other topics: $(($(counter kafka_rebalances_total) - rebalances)) callbacks more, no record of a partition that stays is read again"
+again=$(($(ask 't["rewinds"]') - rewinds)) refused=$(($(ask 't["commit_failures"]') - refused)) sinks=$(ask 'len(t["sinks"])')
+if [ $refused = 0 ]; then
+    [ "$again $(counter kafka_skipped_total)" = "0 $skipped" ] || die 'a partition that stays was read again'
+else
+    [ $refused -le 4 ] && [ $again -le $((refused * sinks)) ] || die "$refused commits refused, and $again sinks read again"
+fi
+echo "other topics: $(($(counter kafka_rebalances_total) - rebalances)) callbacks more; $refused commits were under way in that moment, $again sinks read again what these held"
 end "$records" 6
 finish
