@@ -106,10 +106,10 @@ struct sl_klog_kind {
     int (*commit_offsets)(struct sl_klog_consumer *consumer, const struct sl_klog_list *list, struct sl_err *err);
     /* Leaves cleanly; a static member sends no LeaveGroup. [blocks] up to timeout. */
     void (*consumer_close)(struct sl_klog_consumer *consumer);
-    /* Snapshot of group id, generation, member: to be taken on the owner thread in the turn that snapshots the offsets. NULL: we
-     * are no member now (lost), so nothing may be committed. */
     /* Other topics for a member that stays; the group rebalances, events tell. NULL: not possible with this implementation. */
     int (*consumer_subscribe)(struct sl_klog_consumer *consumer, const struct sl_strings *topics, struct sl_err *err);
+    /* Snapshot of group id, generation, member: to be taken on the owner thread in the turn that snapshots the offsets. NULL: we
+     * are no member now (lost), so nothing may be committed. */
     struct sl_klog_group *(*group_snapshot)(struct sl_klog_consumer *consumer);
     void (*group_free)(struct sl_klog_group *group);
 

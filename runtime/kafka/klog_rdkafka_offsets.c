@@ -9,7 +9,7 @@
 
 #include "runtime/base/clock.h"
 
-enum { KLOG_PROBE_IDLE_S = 10, KLOG_PROBE_MS = 30000, KLOG_PROBE_MAX = 64, KLOG_LEARN_MS = 1000, KLOG_POLL_MS = 10 };
+enum { KLOG_PROBE_IDLE_S = 10, KLOG_PROBE_MS = 30000, KLOG_PROBE_MAX = 64, KLOG_PROBE_TURN_MS = 1000, KLOG_LEARN_MS = 1000, KLOG_POLL_MS = 10 };
 
 static rd_kafka_topic_partition_t *native_find(rd_kafka_topic_partition_list_t *native, const struct sl_klog_partition *item,
                                                int index)
@@ -177,6 +177,8 @@ struct probe { /* of so many partitions at once */
     rd_kafka_t *rk;
     struct sl_klog_print *prints;
     uint32_t count, left, at; /* at: of the last message, since a partition's come in a row */
+    uint32_t assigned;        /* of those that were left at assigned_ns */
+    uint64_t assigned_ns;
     bool known[KLOG_PROBE_MAX];
 };
 
@@ -209,6 +211,23 @@ static int probe_message(struct probe *probe, const rd_kafka_message_t *message,
     return status < 0 ? status : 0;
 }
 
+/* Those that are left. */
+static int probe_assign(struct probe *probe, struct sl_err *err)
+{
+    rd_kafka_topic_partition_list_t *native = rd_kafka_topic_partition_list_new((int)probe->left);
+    rd_kafka_resp_err_t code;
+
+    for (uint32_t i = 0; i < probe->count; i++)
+        if (!probe->known[i])
+            rd_kafka_topic_partition_list_add(native, probe->prints[i].topic, probe->prints[i].partition)->offset =
+                (int64_t)probe->prints[i].offset;
+    code = rd_kafka_assign(probe->rk, native);
+    rd_kafka_topic_partition_list_destroy(native);
+    probe->assigned = probe->left;
+    probe->assigned_ns = sl_clock_now_ns();
+    return code == 0 ? 0 : sl_klog_fail(err, code, "reading a record again", probe->prints[0].topic, NULL);
+}
+
 static void probe_poke(const struct probe *probe)
 {
     for (uint32_t i = 0; i < probe->count; i++)
@@ -220,8 +239,8 @@ static void probe_poke(const struct probe *probe)
 
 static int probe_read(struct probe *probe, struct sl_err *err)
 {
-    uint64_t end_ns = sl_clock_now_ns() + KLOG_PROBE_MS * SL_NS_PER_MS;
-    int status = 0;
+    uint64_t end_ns = sl_clock_now_ns() + KLOG_PROBE_MS * SL_NS_PER_MS, now_ns;
+    int status = probe_assign(probe, err);
 
     while (probe->left > 0 && status == 0) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(probe->rk, KLOG_POLL_MS);
@@ -233,11 +252,16 @@ static int probe_read(struct probe *probe, struct sl_err *err)
         } else {
             probe_poke(probe);
         }
+        now_ns = sl_clock_now_ns();
         if (probe->left < before)
-            end_ns = sl_clock_now_ns() + KLOG_PROBE_MS * SL_NS_PER_MS;
-        else if (sl_clock_now_ns() > end_ns)
+            end_ns = now_ns + KLOG_PROBE_MS * SL_NS_PER_MS;
+        else if (now_ns > end_ns)
             status = sl_klog_fail(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "reading a record again", probe->prints[probe->at].topic, NULL);
+        /* one whose leader is away may take long: what is known is not fetched on and on meanwhile */
+        if (status == 0 && probe->left > 0 && probe->left < probe->assigned && now_ns - probe->assigned_ns > KLOG_PROBE_TURN_MS * SL_NS_PER_MS)
+            status = probe_assign(probe, err);
     }
+    (void)rd_kafka_assign(probe->rk, NULL);
     return status;
 }
 
@@ -263,9 +287,7 @@ int sl_klog_probe_open(struct sl_klog_consumer *consumer, const char *topic, str
 
 static int probe_some(struct sl_klog_consumer *consumer, struct sl_klog_print *prints, uint32_t count, struct sl_err *err)
 {
-    rd_kafka_topic_partition_list_t *native;
     struct probe probe = {.prints = prints, .count = count, .left = count};
-    rd_kafka_resp_err_t code;
     int status = 0;
 
     for (uint32_t i = 0; i < count; i++) {
@@ -275,16 +297,8 @@ static int probe_some(struct sl_klog_consumer *consumer, struct sl_klog_print *p
             return status;
         prints[i].found = false;
     }
-    native = rd_kafka_topic_partition_list_new((int)count);
-    for (uint32_t i = 0; i < count; i++)
-        rd_kafka_topic_partition_list_add(native, prints[i].topic, prints[i].partition)->offset = (int64_t)prints[i].offset;
     probe.rk = consumer->probe.rk;
-    code = rd_kafka_assign(probe.rk, native);
-    rd_kafka_topic_partition_list_destroy(native);
-    if (code != 0)
-        return sl_klog_fail(err, code, "reading a record again", prints[0].topic, NULL);
     status = probe_read(&probe, err);
-    (void)rd_kafka_assign(probe.rk, NULL);
     consumer->probe.used_ns = sl_clock_now_ns();
     return status;
 }

@@ -257,6 +257,19 @@ static void on_report(void *user, void *opaque, int status, const struct sl_err 
     tally->last = opaque;
 }
 
+/* All that was sent with &tally as its opaque has arrived; closes the sender. */
+static void all_sent(struct sl_klog_sender *sender, struct tally *tally, int count)
+{
+    struct sl_err err = {0};
+
+    while (tally->done + tally->failed < count) {
+        (void)kind->reports(sender, on_report, tally, &err);
+        usleep(2000); /* poll */
+    }
+    CHECK(tally->done == count && tally->last == tally);
+    kind->sender_close(sender);
+}
+
 static void send_many(const char *topic, int partitions, int count, const char *payload)
 {
     struct sl_klog_sender *sender = NULL;
@@ -277,12 +290,7 @@ static void send_many(const char *topic, int partitions, int count, const char *
         if (status != 0 || i % 1000 == 0)
             (void)kind->reports(sender, on_report, &tally, &err);
     }
-    while (tally.done + tally.failed < count) {
-        (void)kind->reports(sender, on_report, &tally, &err);
-        usleep(2000); /* poll */
-    }
-    CHECK(tally.done == count && tally.last == &tally);
-    kind->sender_close(sender);
+    all_sent(sender, &tally, count);
 }
 
 /* ---- what must hold ---- */
@@ -724,12 +732,7 @@ static void send_one_each(const char *topic, int partitions, struct sl_slice *pa
         payloads[i] = record.payload;
         CHECK_OK(kind->send(sender, &record, &tally, &err), &err);
     }
-    while (tally.done + tally.failed < partitions) {
-        (void)kind->reports(sender, on_report, &tally, &err);
-        usleep(2000); /* poll */
-    }
-    CHECK(tally.done == partitions);
-    kind->sender_close(sender);
+    all_sent(sender, &tally, partitions);
 }
 
 static void many_partitions_are_compared_at_once(void)

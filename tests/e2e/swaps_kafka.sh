@@ -93,8 +93,8 @@ wait_for 60 six || die "the new topic's partitions are not there: $(ask 't["sour
 again=$(($(ask 't["rewinds"]') - rewinds)) refused=$(($(ask 't["commit_failures"]') - refused)) sinks=$(ask 'len(t["sinks"])')
 if [ $refused = 0 ]; then
     [ "$again $(counter kafka_skipped_total)" = "0 $skipped" ] || die 'a partition that stays was read again'
-else
-    if [ $refused -gt 4 ] || [ $again -gt $((refused * sinks)) ]; then die "$refused commits refused, and $again sinks read again"; fi
+elif [ $refused -gt 4 ] || [ $again -gt $((refused * sinks)) ]; then
+    die "$refused commits refused, and $again sinks read again"
 fi
 echo "other topics: $(($(counter kafka_rebalances_total) - rebalances)) callbacks more; $refused commits were under way in that moment, $again sinks read again what these held"
 end "$records" 6

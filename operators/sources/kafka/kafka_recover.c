@@ -216,8 +216,8 @@ static const struct sl_mark *found_highest(const struct kafka_found *found)
     return highest;
 }
 
-/* What needs no record to be read. true: one does, that of *ret_mark. */
-static bool found_verify(struct kafka_found *found, const struct sl_mark **ret_mark)
+/* What needs no record to be read; the mark whose last record does, or NULL. */
+static const struct sl_mark *found_verify(struct kafka_found *found)
 {
     const struct sl_mark *mark = found_highest(found);
     uint64_t top = 0;
@@ -232,14 +232,15 @@ static bool found_verify(struct kafka_found *found, const struct sl_mark **ret_m
                        "source changed: %llu was committed, but the partition ends at %llu", (unsigned long long)top,
                        (unsigned long long)found->end);
     if (found->beyond || mark == NULL)
-        return false;
+        return NULL;
     found->unverified = mark->last_offset < found->low;
-    *ret_mark = mark;
-    return !found->unverified;
+    return found->unverified ? NULL : mark;
 }
 
-static void found_compare(struct kafka_found *found, const struct sl_mark *mark, const struct sl_klog_print *print)
+static void found_compare(struct kafka_found *found, const struct sl_klog_print *print)
 {
+    const struct sl_mark *mark = found_highest(found);
+
     found->unverified = !print->found;
     if (print->found && print->hash != mark->last_hash)
         (void)snprintf(found->changed, sizeof(found->changed),
@@ -251,22 +252,23 @@ static void found_compare(struct kafka_found *found, const struct sl_mark *mark,
 static int look_verify(struct kafka_look *look, struct sl_err *err)
 {
     struct kafka_source *source = look->source;
-    const struct sl_mark *mark = NULL;
     struct sl_klog_print *prints = calloc(look->list.count, sizeof(*prints));
     uint32_t count = 0;
     int status;
 
     if (prints == NULL)
         return sl_fail(err, SL_E_LIMIT, SL_REMEDY_RETRY, 0, "no memory for %u partitions", (unsigned)look->list.count);
-    for (uint32_t i = 0; i < look->list.count; i++)
-        if (found_verify(&look->found[i], &mark))
+    for (uint32_t i = 0; i < look->list.count; i++) {
+        const struct sl_mark *mark = found_verify(&look->found[i]);
+        if (mark != NULL)
             prints[count++] = (struct sl_klog_print){look->list.items[i].topic, look->list.items[i].partition, mark->last_offset, false, 0};
+    }
     status = source->log->kind->fingerprints(source->consumer, prints, count, err);
     if (status != 0)
         (void)sl_while(err, "comparing the last records of %u partitions", (unsigned)count);
     for (uint32_t i = 0, p = 0; i < look->list.count && p < count && status == 0; i++)
         if (prints[p].topic == look->list.items[i].topic && prints[p].partition == look->list.items[i].partition)
-            found_compare(&look->found[i], found_highest(&look->found[i]), &prints[p++]);
+            found_compare(&look->found[i], &prints[p++]);
     free(prints);
     return status;
 }
